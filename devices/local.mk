@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libdevices.a
+libdevices_a_SOURCES = \
+	devices/bus.c devices/bus.h \
+	devices/console.c devices/console.h \
+	devices/log.c devices/log.h \
+	devices/loop.c devices/loop.h \
+	devices/power.c devices/power.h \
+	devices/rng.c devices/rng.h \
+	devices/serial.c devices/serial.h \
+	devices/sink.c devices/sink.h \
+	devices/unix_socket.c devices/unix_socket.h \
+	devices/virtio_host.c devices/virtio_host.h
+
+include devices/vsock/local.mk

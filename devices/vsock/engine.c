@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The vsock protocol engine: the table of connections and their lives.
+ * to_host.c takes packets from the guest, to_guest.c makes them for it.
+ *
+ * Called by device.c (rings) and the back-end (host sockets), on the loop
+ * thread.
+ *
+ * Theory of operation
+ *
+ *   host client ─▶ REQUESTED ──RESPONSE──▶ ESTABLISHED
+ *   guest REQUEST ─▶ CONNECTING ──back-end──▶ ESTABLISHED
+ *   ESTABLISHED ──host done both ways, SHUTDOWN(both)──▶ CLOSING
+ *   CLOSING ──RST from the guest, or timer (we RST)──▶ gone
+ *   ESTABLISHED ──SHUTDOWN(both) from the guest, we RST──▶ LINGERING
+ *   LINGERING ──backlog is out──▶ gone
+ *
+ * Packets are never queued, but for RSTs that belong to no connection: a
+ * connection only notes what is due (a few flags) and goes onto the ready
+ * list; the packet is made when there is an RX buffer to put it in. Bytes from
+ * the host stay in its socket until then, too. Bytes from the guest go straight
+ * to the socket; what it refuses waits in the connection's backlog, which
+ * cannot outgrow the credit given to the guest.
+ *
+ * A connection is an object of the back-end; the engine gives it back with
+ * ops->release() exactly once.
+ */
+#include "devices/vsock/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Ports given to host clients: out of the way of services on either side. */
+#define HOST_PORT_FIRST	(UINT32_C(1) << 30)
+#define HOST_PORT_COUNT	(UINT32_C(1) << 30)
+
+#define READ_HINT_MIN	4096u
+
+static const char *const state_names[] = {
+	[VSOCK_CONN_REQUESTED] = "requested",
+	[VSOCK_CONN_CONNECTING] = "connecting",
+	[VSOCK_CONN_ESTABLISHED] = "established",
+	[VSOCK_CONN_CLOSING] = "closing",
+	[VSOCK_CONN_LINGERING] = "lingering",
+};
+_Static_assert(sizeof(state_names) / sizeof(state_names[0]) ==
+	       VSOCK_CONN_STATES, "a name for each state");
+
+const char *vsock_conn_state_name(enum vsock_conn_state state)
+{
+	return state_names[state];
+}
+
+int vsock_engine_init(struct vsock_engine *engine, struct loop *loop,
+		      struct vsock_backend *backend, uint32_t conns_max,
+		      uint32_t first_host_port)
+{
+	engine->loop = loop;
+	engine->backend = backend;
+	backend->engine = engine;
+	engine->conns_max = conns_max;
+	engine->buf_alloc = VSOCK_BUF_ALLOC;
+	engine->connect_timeout = VSOCK_CONNECT_TIMEOUT;
+	engine->close_timeout = VSOCK_CLOSE_TIMEOUT;
+	engine->running = true;
+	engine->next_host_port = first_host_port % HOST_PORT_COUNT;
+	engine->replies_size = VSOCK_REPLIES_MAX + conns_max;
+	engine->replies = calloc(engine->replies_size,
+				 sizeof(*engine->replies));
+	if (!engine->replies)
+		return -ENOMEM;
+	list_init(&engine->conns);
+	list_init(&engine->ready);
+	return 0;
+}
+
+static struct vsock_conn **bucket(struct vsock_engine *engine,
+				  uint32_t host_port, uint32_t guest_port)
+{
+	uint32_t hash = (host_port * UINT32_C(2654435761)) ^
+			(guest_port * UINT32_C(2246822519));
+
+	return &engine->hash[(hash ^ hash >> 16) % VSOCK_HASH_SIZE];
+}
+
+struct vsock_conn *vsock_engine_find(struct vsock_engine *engine,
+				     uint32_t host_port, uint32_t guest_port)
+{
+	struct vsock_conn *conn = *bucket(engine, host_port, guest_port);
+
+	while (conn && (conn->host_port != host_port ||
+			conn->guest_port != guest_port))
+		conn = conn->next;
+	return conn;
+}
+
+bool vsock_engine_knows(const struct vsock_engine *engine, uint16_t type)
+{
+	return (type == VSOCK_TYPE_STREAM && engine->stream) ||
+	       (type == VSOCK_TYPE_SEQPACKET && engine->seqpacket);
+}
+
+int vsock_engine_insert(struct vsock_engine *engine, struct vsock_conn *conn)
+{
+	struct vsock_conn **at = bucket(engine, conn->host_port,
+					conn->guest_port);
+
+	if (conn->type == VSOCK_TYPE_SEQPACKET) {
+		conn->seq = vsock_seq_new();
+		if (!conn->seq)
+			return -ENOMEM;
+	}
+	conn->engine = engine;
+	conn->guest_cid = engine->guest_cid;
+	conn->buf_alloc = engine->buf_alloc;
+	conn->read_hint = READ_HINT_MIN;
+	list_init(&conn->ready);
+	list_append(&engine->conns, &conn->all);
+	conn->next = *at;
+	*at = conn;
+	engine->count++;
+	return 0;
+}
+
+bool vsock_conn_pending(const struct vsock_conn *conn)
+{
+	return conn->seq ? vsock_seq_waiting(conn) : conn->backlog.used != 0;
+}
+
+/* Takes it out of the table; the tuple is free again. */
+static void forget(struct vsock_conn *conn)
+{
+	struct vsock_engine *engine = conn->engine;
+	struct vsock_conn **at = bucket(engine, conn->host_port,
+					conn->guest_port);
+
+	while (*at != conn)
+		at = &(*at)->next;
+	*at = conn->next;
+	engine->count--;
+	list_remove(&conn->ready);
+	loop_timer_cancel(engine->loop, &conn->timer);
+}
+
+static void release(struct vsock_conn *conn)
+{
+	list_remove(&conn->all);
+	vsock_backlog_free(&conn->backlog);
+	vsock_seq_free(conn->seq);
+	conn->engine->backend->ops->release(conn);
+}
+
+void vsock_conn_discard(struct vsock_conn *conn)
+{
+	if (conn->state == VSOCK_CONN_LINGERING)
+		conn->engine->lingering--;
+	else
+		forget(conn);
+	release(conn);
+}
+
+void vsock_conn_linger(struct vsock_conn *conn)
+{
+	if (!vsock_conn_pending(conn)) {
+		vsock_conn_discard(conn);
+		return;
+	}
+	forget(conn);
+	conn->state = VSOCK_CONN_LINGERING;
+	conn->engine->lingering++;
+}
+
+void vsock_engine_reset(struct vsock_engine *engine)
+{
+	struct list_node *at = engine->conns.next;
+
+	while (at != &engine->conns) {
+		struct vsock_conn *conn = list_entry(at, struct vsock_conn,
+						     all);
+
+		/* What the guest sent is ours to deliver, guest or none. */
+		at = at->next;
+		if (conn->state != VSOCK_CONN_LINGERING)
+			vsock_conn_linger(conn);
+	}
+	engine->replies_head = 0;
+	engine->replies_count = 0;
+}
+
+void vsock_engine_destroy(struct vsock_engine *engine)
+{
+	while (!list_empty(&engine->conns))
+		vsock_conn_discard(list_entry(engine->conns.next,
+					      struct vsock_conn, all));
+	free(engine->replies);
+	engine->replies = NULL;
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+	struct vsock_conn *conn = list_entry(timer, struct vsock_conn, timer);
+
+	/* The guest could not answer while it was paused. */
+	if (!conn->engine->running) {
+		vsock_conn_timer(conn, conn->timer_ms);
+		return;
+	}
+	conn->engine->stats.timeouts++;
+	vsock_conn_abort(conn);
+}
+
+void vsock_conn_timer(struct vsock_conn *conn, uint64_t ms)
+{
+	conn->timer.fn = timer_fired;
+	conn->timer_ms = ms;
+	/* Without memory for a timer the guest's answer alone ends it. */
+	(void)loop_timer_arm(conn->engine->loop, &conn->timer, ms);
+}
+
+uint32_t vsock_conn_room(const struct vsock_conn *conn)
+{
+	uint32_t in_flight = conn->tx_cnt - conn->peer_fwd_cnt;
+
+	return in_flight < conn->peer_buf_alloc ?
+	       conn->peer_buf_alloc - in_flight : 0;
+}
+
+/* Is there a use in reading from the host socket, credit apart? */
+static bool wants_bytes(const struct vsock_conn *conn)
+{
+	return (conn->readable || (conn->seq && conn->seq->message)) &&
+	       conn->state == VSOCK_CONN_ESTABLISHED &&
+	       !(conn->host_shut & VSOCK_SHUTDOWN_SEND) &&
+	       !(conn->guest_shut & VSOCK_SHUTDOWN_RECEIVE);
+}
+
+bool vsock_conn_can_send(const struct vsock_conn *conn)
+{
+	return wants_bytes(conn) && vsock_conn_room(conn) &&
+	       (!conn->seq || vsock_seq_room(conn));
+}
+
+void vsock_conn_schedule(struct vsock_conn *conn)
+{
+	if (wants_bytes(conn) && !vsock_conn_can_send(conn)) {
+		/* Ask once; the guest's next packet may bring the news. */
+		if (!conn->starved)
+			conn->due |= VSOCK_DUE_CREDIT_REQUEST;
+		conn->starved = true;
+	} else {
+		conn->starved = false;
+	}
+	if (!conn->due && (conn->starved || !wants_bytes(conn))) {
+		list_remove(&conn->ready);
+		return;
+	}
+	if (list_empty(&conn->ready))
+		list_append(&conn->engine->ready, &conn->ready);
+	conn->engine->wake(conn->engine);
+}
+
+void vsock_conn_due(struct vsock_conn *conn, unsigned int due)
+{
+	conn->due |= due;
+	vsock_conn_schedule(conn);
+}
+
+void vsock_conn_credit(struct vsock_conn *conn)
+{
+	uint32_t window = conn->buf_alloc;
+
+	/* Linux lets itself send no more than its own buffer's size. */
+	if (conn->peer_buf_alloc < window)
+		window = conn->peer_buf_alloc;
+	if (conn->fwd_cnt != conn->fwd_told &&
+	    conn->rx_cnt - conn->fwd_told >= window / 2 &&
+	    conn->state != VSOCK_CONN_LINGERING)
+		vsock_conn_due(conn, VSOCK_DUE_CREDIT_UPDATE);
+}
+
+void vsock_conn_shut(struct vsock_conn *conn, unsigned int directions)
+{
+	conn->host_shut |= directions;
+	/* Nothing more can come from either side: that is a close. */
+	if ((conn->host_shut & VSOCK_SHUTDOWN_SEND) &&
+	    (conn->guest_shut & VSOCK_SHUTDOWN_SEND))
+		conn->host_shut = VSOCK_SHUTDOWN_BOTH;
+	if (conn->host_shut == conn->host_shut_sent)
+		return;
+	if (conn->host_shut == VSOCK_SHUTDOWN_BOTH &&
+	    conn->state == VSOCK_CONN_ESTABLISHED) {
+		conn->state = VSOCK_CONN_CLOSING;
+		vsock_conn_timer(conn, conn->engine->close_timeout);
+	}
+	vsock_conn_due(conn, VSOCK_DUE_SHUTDOWN);
+}
+
+void vsock_conn_header(struct vsock_conn *conn, enum vsock_op op,
+		       uint32_t len, uint32_t flags, struct vsock_header *hdr)
+{
+	*hdr = (struct vsock_header){
+		.src_cid = le64_make(VSOCK_CID_HOST),
+		.dst_cid = le64_make(conn->guest_cid),
+		.src_port = le32_make(conn->host_port),
+		.dst_port = le32_make(conn->guest_port),
+		.len = le32_make(len),
+		.type = le16_make(conn->type),
+		.op = le16_make((uint16_t)op),
+		.flags = le32_make(flags),
+		.buf_alloc = le32_make(conn->buf_alloc),
+		.fwd_cnt = le32_make(conn->fwd_cnt),
+	};
+	conn->fwd_told = conn->fwd_cnt;
+}
+
+static void reply(struct vsock_engine *engine, const struct vsock_header *hdr)
+{
+	unsigned int at = (engine->replies_head + engine->replies_count) %
+			  engine->replies_size;
+
+	engine->replies[at] = *hdr;
+	engine->replies_count++;
+	engine->stats.resets_sent++;
+	engine->wake(engine);
+}
+
+void vsock_engine_reply_rst(struct vsock_engine *engine,
+			    const struct vsock_header *to)
+{
+	/* An RST is never answered, least of all by an RST. */
+	if (le16_get(to->op) == VSOCK_OP_RST)
+		return;
+	reply(engine, &(struct vsock_header){
+		.src_cid = to->dst_cid,
+		.dst_cid = to->src_cid,
+		.src_port = to->dst_port,
+		.dst_port = to->src_port,
+		.type = to->type,
+		.op = le16_make(VSOCK_OP_RST),
+	});
+}
+
+void vsock_conn_say_rst(struct vsock_conn *conn)
+{
+	struct vsock_header hdr;
+
+	vsock_conn_header(conn, VSOCK_OP_RST, 0, 0, &hdr);
+	reply(conn->engine, &hdr);
+}
+
+void vsock_conn_reset(struct vsock_conn *conn)
+{
+	vsock_conn_say_rst(conn);
+	vsock_conn_discard(conn);
+}
+
+void vsock_conn_abort(struct vsock_conn *conn)
+{
+	bool unheard = conn->state == VSOCK_CONN_LINGERING ||
+		       (conn->due & VSOCK_DUE_REQUEST);
+
+	if (conn->state == VSOCK_CONN_REQUESTED ||
+	    conn->state == VSOCK_CONN_CONNECTING)
+		conn->engine->stats.refused++;
+	if (!unheard)
+		vsock_conn_say_rst(conn);
+	if (conn->state == VSOCK_CONN_CLOSING)
+		vsock_conn_linger(conn);
+	else
+		vsock_conn_discard(conn);
+}
+
+static uint32_t free_host_port(struct vsock_engine *engine,
+			       uint32_t guest_port)
+{
+	uint32_t port;
+
+	do {
+		port = HOST_PORT_FIRST + engine->next_host_port;
+		engine->next_host_port = (engine->next_host_port + 1) %
+					 HOST_PORT_COUNT;
+	} while (vsock_engine_find(engine, port, guest_port));
+	return port;
+}
+
+int vsock_conn_request(struct vsock_engine *engine, struct vsock_conn *conn,
+		       uint32_t guest_port, uint16_t type)
+{
+	if (engine->count + engine->lingering >= engine->conns_max) {
+		engine->stats.limit_hits++;
+		engine->stats.refused++;
+		return -ENOBUFS;
+	}
+	/* By its features: it could not even answer with an RST of that type. */
+	if (!vsock_engine_knows(engine, type)) {
+		engine->stats.refused++;
+		return -EPROTONOSUPPORT;
+	}
+	conn->guest_port = guest_port;
+	conn->host_port = free_host_port(engine, guest_port);
+	conn->type = type;
+	conn->state = VSOCK_CONN_REQUESTED;
+	if (vsock_engine_insert(engine, conn))
+		return -ENOMEM;
+	engine->stats.connects_host++;
+	vsock_conn_timer(conn, engine->connect_timeout);
+	vsock_conn_due(conn, VSOCK_DUE_REQUEST);
+	return 0;
+}
+
+void vsock_conn_accepted(struct vsock_conn *conn)
+{
+	conn->state = VSOCK_CONN_ESTABLISHED;
+	conn->engine->stats.established++;
+	vsock_conn_due(conn, VSOCK_DUE_RESPONSE);
+}
+
+void vsock_conn_readable(struct vsock_conn *conn)
+{
+	conn->readable = true;
+	if (conn->state == VSOCK_CONN_ESTABLISHED)
+		vsock_conn_schedule(conn);
+}
+
+void vsock_conn_hangup(struct vsock_conn *conn)
+{
+	conn->hangup = true;
+	conn->at_end = true;
+	switch (conn->state) {
+	case VSOCK_CONN_REQUESTED:
+	case VSOCK_CONN_CONNECTING:
+	case VSOCK_CONN_LINGERING:
+		vsock_conn_abort(conn);
+		return;
+	case VSOCK_CONN_ESTABLISHED:
+		/* What it did not read by now it never will. */
+		vsock_conn_writable(conn);
+		/* If bytes are still to be read, their end says it all. */
+		if ((conn->host_shut & VSOCK_SHUTDOWN_SEND) ||
+		    (conn->guest_shut & VSOCK_SHUTDOWN_RECEIVE))
+			vsock_conn_shut(conn, VSOCK_SHUTDOWN_BOTH);
+		else
+			vsock_conn_readable(conn);
+		return;
+	case VSOCK_CONN_CLOSING:
+		vsock_conn_writable(conn);
+		return;
+	case VSOCK_CONN_STATES:
+		return;
+	}
+}
+
+void vsock_conn_deaf(struct vsock_conn *conn)
+{
+	conn->fwd_cnt += conn->backlog.used;
+	vsock_backlog_free(&conn->backlog);
+	if (conn->seq) {
+		conn->seq->waiting_count = 0;
+		conn->seq->open = 0;
+	}
+	if (conn->state == VSOCK_CONN_ESTABLISHED)
+		vsock_conn_shut(conn, VSOCK_SHUTDOWN_RECEIVE);
+}
+
+/* Hands the backlog of a stream to the host socket. As vsock_seq_flush(). */
+static int flush_stream(struct vsock_conn *conn)
+{
+	const struct vsock_backend_ops *ops = conn->engine->backend->ops;
+	struct iovec iov[2];
+	unsigned int count;
+
+	while ((count = vsock_backlog_peek(&conn->backlog, iov))) {
+		ssize_t took = ops->send(conn, iov, count, 0);
+
+		if (took < 0)
+			return (int)took;
+		conn->fwd_cnt += (uint32_t)took;
+		vsock_backlog_consume(&conn->backlog, (uint32_t)took);
+	}
+	return 0;
+}
+
+void vsock_conn_writable(struct vsock_conn *conn)
+{
+	const struct vsock_backend_ops *ops = conn->engine->backend->ops;
+	int err = conn->seq ? vsock_seq_flush(conn) : flush_stream(conn);
+
+	if (err == -EAGAIN)
+		return;
+	if (err)
+		vsock_conn_deaf(conn);
+	ops->want_send(conn, false);
+	if (conn->state == VSOCK_CONN_LINGERING) {
+		vsock_conn_discard(conn);
+		return;
+	}
+	if (conn->guest_shut & VSOCK_SHUTDOWN_SEND)
+		ops->shut(conn, VSOCK_SHUTDOWN_SEND);
+	vsock_conn_credit(conn);
+}

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+libdevices_a_SOURCES += \
+	devices/vsock/backlog.c devices/vsock/backlog.h \
+	devices/vsock/capture.c devices/vsock/capture.h \
+	devices/vsock/device.c devices/vsock/device.h \
+	devices/vsock/engine.c devices/vsock/engine.h \
+	devices/vsock/gate.c devices/vsock/gate.h \
+	devices/vsock/list.h \
+	devices/vsock/seqpacket.c devices/vsock/seqpacket.h \
+	devices/vsock/to_guest.c \
+	devices/vsock/to_host.c \
+	devices/vsock/unix.c devices/vsock/unix.h \
+	devices/vsock/unix_stream.c

@@ -1,0 +1,166 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The bare-metal guest through the public command line: what the process
+# prints, writes and exits with; stopped, saved, restored by the control
+# socket. Runs on any KVM, a software one too.
+
+guests=${WHERRY_BUILD:-.}/tests/kvm
+work=$(mktemp -d "${TMPDIR:-/tmp}/wherry-kvm.XXXXXX") || exit 99
+number=0
+failed=0
+pids=
+
+# Ends what is left running, by process id.
+clean()
+{
+	for pid in $pids; do
+		kill "$pid" 2>/dev/null
+	done
+	rm -rf "$work"
+}
+trap clean EXIT
+trap 'exit 1' HUP INT TERM
+
+if ! (: <>/dev/kvm) 2>/dev/null; then
+	echo "1..0 # SKIP /dev/kvm: not there, or no permission"
+	exit 0
+fi
+
+# check NAME COMMAND...: one test
+check()
+{
+	name=$1
+	shift
+	number=$((number + 1))
+	if "$@" >"$work/check.out" 2>&1; then
+		echo "ok $number - $name"
+		return
+	fi
+	failed=1
+	echo "not ok $number - $name"
+	sed 's/^/# /' "$work/check.out"
+	if [ -s "$work/err" ]; then
+		sed 's/^/# stderr: /' "$work/err" | head -20
+	fi
+}
+
+# run GUEST WORDS [OPTION...]: boot it, wait; sets status, leaves out and err
+run()
+{
+	guest=$1
+	words=$2
+	shift 2
+	rm -f "$work/out" "$work/err"
+	timeout 60 "$WHERRY" run --kernel "$guests/$guest" --append "$words" \
+		--memory "${memory:-16M}" --serial "file=$work/out" "$@" \
+		</dev/null >/dev/null 2>"$work/err"
+	status=$?
+}
+
+status_is()
+{
+	echo "status $status, expected $1"
+	[ "$status" -eq "$1" ]
+}
+
+out_is()
+{
+	printf "$1" | diff - "$work/out"
+}
+
+err_has()
+{
+	grep -q -e "$1" "$work/err"
+}
+
+# wait_for COMMAND...: within a minute
+wait_for()
+{
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 600 ] || return 1
+		sleep 0.1
+	done
+}
+
+numbers()
+{
+	seq 0 $((0x$1 - 1)) | while read -r n; do
+		printf '%08x\n' "$n"
+	done
+}
+
+has_lines()
+{
+	[ "$(wc -l <"$1")" -ge "$2" ]
+}
+
+run tiny.elf p
+check "64-bit guest powers off: status 0" status_is 0
+check "it printed" out_is 'hello\n'
+check "the monitor said nothing" test ! -s "$work/err"
+
+run tiny-pvh.elf 'two words'
+check "PVH guest powers off: status 0" status_is 0
+check "it found its command line" out_is 'pvh two words\n'
+
+memory=8G
+run tiny.elf p --cpus 8
+memory=
+check "8 vCPUs and 8 GiB" status_is 0
+
+run tiny.elf r
+check "reset: status 3" status_is 3
+
+run tiny.elf t
+check "triple fault: status 1" status_is 1
+check "it is named" err_has 'vCPU 0: triple fault'
+# AMD's CPUs lose the state with it, which is said then.
+check "the vCPU is dumped, with the code" \
+	err_has 'code: .* <0f> 0b\|registers after a reset'
+
+run tiny.elf u
+check "instruction that KVM cannot emulate: status 1" status_is 1
+check "what that means is said" err_has 'this KVM cannot run this guest'
+
+run no-such-file p
+check "no kernel: status 1" status_is 1
+check "the file is named" err_has "$guests/no-such-file: No such file"
+
+run cli.sh p
+check "no kernel in the file: status 1" status_is 1
+
+# A guest that prints numbers in order: saved in the middle, the rest comes
+# from another process, and nothing twice. The first goes on as well.
+rm -f "$work/out" "$work/err"
+"$WHERRY" run --kernel "$guests/tiny.elf" --append l98 --memory 16M \
+	--serial "file=$work/out" --control "$work/control" \
+	</dev/null >/dev/null 2>"$work/err" &
+first=$!
+pids=$first
+check "guest runs" wait_for has_lines "$work/out" 5
+check "it stops" "$WHERRY" ctl "$work/control" stop
+before=$(wc -c <"$work/out")
+sleep 0.2
+check "and stands still" test "$(wc -c <"$work/out")" -eq "$before"
+check "it is saved" \
+	"$WHERRY" ctl "$work/control" snapshot-save "path=$work/saved"
+check "it goes on" "$WHERRY" ctl "$work/control" cont
+timeout 60 "$WHERRY" restore "$work/saved" --serial "file=$work/rest" \
+	</dev/null >/dev/null 2>"$work/err"
+status=$?
+check "restored guest powers off: status 0" status_is 0
+head -c "$before" "$work/out" >"$work/whole"
+cat "$work/rest" >>"$work/whole"
+numbers 98 >"$work/want"
+check "it went on where the other was saved" \
+	diff "$work/want" "$work/whole"
+wait "$first"
+status=$?
+check "the saved guest powers off: status 0" status_is 0
+check "it was not disturbed" diff "$work/want" "$work/out"
+
+echo "1..$number"
+exit "$failed"

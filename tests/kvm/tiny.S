@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bare-metal guest, started by the 64-bit boot protocol: RSI points to struct
+ * boot_params. The first letter of the kernel command line says what to do,
+ * hexadecimal digits after it are its argument. Only instructions that a
+ * software KVM can emulate; no SSE.
+ *
+ *	p	print "hello", power off
+ *	c<n>	add 3 to a counter n times, print it, power off
+ *	l<n>	print 0 .. n - 1, some time between them, power off
+ *	m	read 4 bytes at MMIO, print them, power off
+ *	k	write 4 bytes of 1 to MMIO, print, power off
+ *	s	outs 4 bytes to PORT, ins 4 bytes from it, print them, power off
+ *	i	print "<", wait for an interrupt on pin GSI, print, power off
+ *	d	print "<", wait for the TSC deadline timer, print, power off
+ *	r	reset by the register
+ *	t	triple fault
+ *	u	an instruction on MMIO that no KVM emulates
+ */
+#define SERIAL		0x3f8
+#define POWER		0x600
+#define RESET		0x602
+#define MMIO		0xd0100000
+#define PORT		0x700
+#define GSI		5
+#define VECTOR		0x40
+#define LAPIC		0xfee00000
+#define IOAPIC		0xfec00000
+#define CODE		0x10
+
+	.code64
+	.text
+	.globl _start
+_start:
+	mov	0x228(%rsi), %esi	/* boot_params.hdr.cmd_line_ptr */
+	movzbl	(%rsi), %edi
+	inc	%rsi
+	call	argument
+	lea	modes(%rip), %rsi
+1:	movzbl	(%rsi), %eax
+	test	%eax, %eax
+	jz	unknown
+	cmp	%eax, %edi
+	je	2f
+	add	$5, %rsi
+	jmp	1b
+2:	mov	1(%rsi), %eax
+	jmp	*%rax
+
+modes:
+	.irp	mode, p, c, l, m, k, s, i, d, r, t, u
+	.ascii	"\mode"
+	.long	mode_\mode
+	.endr
+	.byte	0
+
+unknown:
+	mov	$'?', %eax
+	call	put
+power_off:
+	mov	$0x34, %eax		/* SLP_EN, SLP_TYP 5 */
+	mov	$POWER, %edx
+	out	%al, %dx
+stop:	hlt
+	jmp	stop
+
+/* Hexadecimal digits at RSI: the number in EBX. */
+argument:
+	xor	%ebx, %ebx
+1:	movzbl	(%rsi), %eax
+	inc	%rsi
+	sub	$'0', %eax
+	cmp	$10, %eax
+	jb	2f
+	sub	$('a' - '0' - 10), %eax
+	cmp	$10, %eax
+	jb	3f
+	cmp	$16, %eax
+	jae	3f
+2:	shl	$4, %ebx
+	add	%eax, %ebx
+	jmp	1b
+3:	ret
+
+/* AL to the serial port; EDX is lost. */
+put:
+	mov	$SERIAL, %edx
+	out	%al, %dx
+	ret
+
+/* EBX as eight digits and a newline; EAX, ECX, EDX are lost. */
+put_number:
+	mov	$8, %ecx
+1:	rol	$4, %ebx
+	mov	%ebx, %eax
+	and	$15, %eax
+	add	$'0', %eax
+	cmp	$('9' + 1), %eax
+	jb	2f
+	add	$('a' - '9' - 1), %eax
+2:	call	put
+	dec	%ecx
+	jnz	1b
+	mov	$'\n', %eax
+	jmp	put
+
+mode_p:
+	lea	hello(%rip), %rsi
+1:	movzbl	(%rsi), %eax
+	test	%eax, %eax
+	jz	power_off
+	call	put
+	inc	%rsi
+	jmp	1b
+hello:	.asciz	"hello\n"
+
+mode_c:
+	mov	$'<', %eax
+	call	put
+	mov	%ebx, %ecx
+	xor	%ebx, %ebx
+1:	add	$3, %ebx
+	mov	%ebx, counter(%rip)
+	dec	%ecx
+	jnz	1b
+	mov	counter(%rip), %ebx
+	call	put_number
+	jmp	power_off
+
+mode_l:
+	mov	%ebx, %edi
+	xor	%ebx, %ebx
+1:	call	put_number
+	call	read_tsc
+	lea	0x4000000(%rax), %r8	/* some 30 ms */
+2:	call	read_tsc
+	cmp	%r8, %rax
+	jb	2b
+	inc	%ebx
+	cmp	%edi, %ebx
+	jb	1b
+	jmp	power_off
+
+read_tsc:
+	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	ret
+
+mode_m:
+	mov	$MMIO, %eax
+	mov	(%rax), %ebx
+	call	put_number
+	jmp	power_off
+
+mode_k:
+	mov	$MMIO, %eax
+	movl	$1, (%rax)
+	call	put_number
+	jmp	power_off
+
+mode_s:
+	mov	$PORT, %edx
+	mov	$4, %ecx
+	lea	hello(%rip), %rsi
+	rep outsb
+	mov	$4, %ecx
+	lea	counter(%rip), %rdi
+	rep insb
+	mov	counter(%rip), %ebx
+	call	put_number
+	jmp	power_off
+
+/* An IDT with one gate, the LAPIC on. */
+set_up_interrupts:
+	lea	handler(%rip), %rax
+	lea	idt(%rip), %rdi
+	add	$(VECTOR * 16), %rdi
+	mov	%ax, (%rdi)
+	movw	$CODE, 2(%rdi)
+	movw	$0x8e00, 4(%rdi)
+	shr	$16, %rax
+	mov	%ax, 6(%rdi)
+	movl	$0, 8(%rdi)
+	lidt	idt_pointer(%rip)
+	mov	$LAPIC, %eax
+	movl	$0x1ff, 0xf0(%rax)	/* spurious vector, enable */
+	ret
+
+handler:
+	push	%rax
+	incl	counter(%rip)
+	mov	$LAPIC, %eax
+	movl	$0, 0xb0(%rax)		/* end of interrupt */
+	pop	%rax
+	iretq
+
+mode_i:
+	call	set_up_interrupts
+	mov	$IOAPIC, %eax
+	movl	$(0x10 + 2 * GSI), (%rax)
+	movl	$VECTOR, 0x10(%rax)	/* fixed, edge, active high */
+	movl	$(0x11 + 2 * GSI), (%rax)
+	movl	$0, 0x10(%rax)		/* to APIC 0 */
+	jmp	await
+
+mode_d:
+	call	set_up_interrupts
+	mov	$LAPIC, %eax
+	movl	$(0x40000 | VECTOR), 0x320(%rax)	/* TSC deadline */
+	call	read_tsc
+	add	$0x20000000, %rax	/* some 200 ms */
+	mov	%rax, %rdx
+	shr	$32, %rdx
+	mov	$0x6e0, %ecx
+	wrmsr
+await:
+	mov	$'<', %eax
+	call	put
+1:	sti
+	hlt
+	cli
+	mov	counter(%rip), %ebx
+	test	%ebx, %ebx
+	jz	1b
+	call	put_number
+	jmp	power_off
+
+mode_r:
+	mov	$0x2a, %eax
+	mov	$RESET, %edx
+	out	%al, %dx
+	jmp	stop
+
+mode_t:
+	lidt	no_idt(%rip)
+	ud2
+
+mode_u:
+	mov	$MMIO, %eax
+	fldl	(%rax)
+	jmp	power_off
+
+	.balign	16
+idt_pointer:
+	.word	(VECTOR + 1) * 16 - 1
+	.quad	idt
+no_idt:	.word	0
+	.quad	0
+
+	.bss
+	.balign	16
+idt:	.skip	(VECTOR + 1) * 16
+counter: .skip	8

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the control socket's tests stand on: a real loop, clients on socket
+ * pairs, and a machine that only notes what it is asked.
+ */
+#ifndef WHERRY_TESTS_UNIT_VMM_CONTROL_BED_H
+#define WHERRY_TESTS_UNIT_VMM_CONTROL_BED_H
+
+#include "tests/unit/runner.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "devices/loop.h"
+#include "vmm/commands.h"
+#include "vmm/control.h"
+#include "vmm/json_stream.h"
+#include "vmm/machine.h"
+
+#define NEGOTIATE "{\"execute\":\"qmp_capabilities\"}\n"
+#define STATUS "{\"execute\":\"query-status\"}"
+
+/**
+ * struct machine - a stub
+ * @running: what it says
+ * @stops: calls
+ * @conts: calls
+ * @quits: calls
+ * @saved: path of the last save
+ * @save_rc: what a save returns
+ * @has_vsock: whether there is a device
+ * @event_in_save: tell clients from within the command
+ */
+struct machine {
+	bool running;
+	unsigned int stops;
+	unsigned int conts;
+	unsigned int quits;
+	char saved[128];
+	int save_rc;
+	bool has_vsock;
+	bool event_in_save;
+};
+
+/**
+ * struct peer - a client's end
+ * @fd: non-blocking
+ * @in: lines to become messages
+ */
+struct peer {
+	int fd;
+	struct json_stream in;
+};
+
+/**
+ * struct control_bed - the whole
+ * @machine: the stub
+ * @loop: the event loop
+ * @control: the server
+ * @why: the last reason
+ * @peers: clients that were
+ * @peer_count: how many
+ */
+struct control_bed {
+	struct machine machine;
+	struct loop *loop;
+	struct control *control;
+	struct fail why;
+	struct peer peers[80];
+	unsigned int peer_count;
+};
+
+extern struct control_bed bed;
+
+void bed_setup(void);
+void bed_teardown(void);
+/** bed_pump() - run the loop until it has nothing to do */
+void bed_pump(void);
+/** bed_event() - something happens to the machine */
+void bed_event(enum machine_event kind);
+
+/** peer_join() - Return: a client that has said nothing yet */
+struct peer *peer_join(void);
+/** peer_join_ready() - Return: a client that has negotiated */
+struct peer *peer_join_ready(void);
+void peer_leave(struct peer *p);
+/** peer_say_bytes() - send, with the loop running meanwhile and after */
+void peer_say_bytes(struct peer *p, const char *text, size_t len);
+void peer_say(struct peer *p, const char *text);
+/** peer_hear() - Return: the next message, NULL: none came, or it is closed */
+json_t *peer_hear(struct peer *p);
+/** peer_forget() - throw away what came so far */
+void peer_forget(struct peer *p);
+/** peer_is_closed() - what came is thrown away */
+bool peer_is_closed(struct peer *p);
+
+/** expect_return() - the next message is a result that looks like @text */
+void expect_return(struct peer *p, const char *text);
+/** expect_error() - the next is an error whose description has @desc in it */
+void expect_error(struct peer *p, const char *class, const char *desc);
+void expect_event(struct peer *p, const char *name);
+/** expect_silence() - nothing came, and the connection stands */
+void expect_silence(struct peer *p);
+/** expect_running() - the next message answers STATUS */
+void expect_running(struct peer *p);
+
+#endif

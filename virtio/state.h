@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Saved state: tables that run both ways over a flattened device tree.
+ *
+ * A component describes its state once, in a table of fields; the same table
+ * writes and reads it. The reader is strict: a property or node that is
+ * missing, unknown, of the wrong length or out of range is refused by name.
+ * Bytes from outside go through state_check() before libfdt sees them.
+ */
+#ifndef WHERRY_VIRTIO_STATE_H
+#define WHERRY_VIRTIO_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/fail.h"
+
+/* Caps on hostile input; libfdt's own checks are quadratic without them. */
+#define STATE_SIZE_MAX		(4u << 20)
+#define STATE_STRINGS_MAX	(8u << 10)
+/* Nodes on the way from the root, which counts, to the deepest. */
+#define STATE_DEPTH_MAX		6u
+#define STATE_NAME_MAX		31u
+/* Of one node. */
+#define STATE_PROPERTIES_MAX	256u
+#define STATE_CHILDREN_MAX	128u
+/* Of the whole tree; they bound the search for duplicate names. */
+#define STATE_PROPERTIES_TOTAL	16384u
+#define STATE_NODES_TOTAL	1024u
+
+/**
+ * enum state_kind - how a field is stored
+ * @STATE_UINT: unsigned integer of 1, 2, 4 or 8 bytes (or bool, 1 byte);
+ *              a u32 property, or a u64 one when 8 bytes wide
+ *              (a wider range than the member can hold is cut to it)
+ * @STATE_BLOB: bytes as they are, exactly @size of them; no range
+ */
+enum state_kind { STATE_UINT, STATE_BLOB };
+
+/**
+ * enum state_rule - what loading does with a value
+ * @STATE_SET: the value is stored, after the range check
+ * @STATE_MATCH: the value must equal what the object already holds
+ */
+enum state_rule { STATE_SET, STATE_MATCH };
+
+/**
+ * struct state_field - one named value of an object
+ * @name: property name, see state_name_valid()
+ * @offset: of the member
+ * @size: of the member, bytes
+ * @kind: how it is stored
+ * @rule: set or must match
+ * @min: smallest value accepted (STATE_UINT, STATE_SET)
+ * @max: largest value accepted (STATE_UINT, STATE_SET)
+ */
+struct state_field {
+	const char *name;
+	size_t offset;
+	size_t size;
+	enum state_kind kind;
+	enum state_rule rule;
+	uint64_t min;
+	uint64_t max;
+};
+
+/**
+ * struct state_table - all saved fields of one kind of object
+ * @fields: the fields, in the order they are written
+ * @count: how many
+ */
+struct state_table {
+	const struct state_field *fields;
+	unsigned int count;
+};
+
+#define STATE_FIELD_(type, member, nm, k, r, lo, hi) \
+	{ .name = (nm), .offset = offsetof(type, member), \
+	  .size = sizeof(((type *)0)->member), .kind = (k), .rule = (r), \
+	  .min = (lo), .max = (hi) }
+/* A value that loading sets, within [lo, hi]. */
+#define STATE_VALUE(type, member, nm, lo, hi) \
+	STATE_FIELD_(type, member, nm, STATE_UINT, STATE_SET, lo, hi)
+/* A value that must be the same on both sides. */
+#define STATE_SAME(type, member, nm) \
+	STATE_FIELD_(type, member, nm, STATE_UINT, STATE_MATCH, 0, UINT64_MAX)
+/* Bytes, native layout. */
+#define STATE_BYTES(type, member, nm) \
+	STATE_FIELD_(type, member, nm, STATE_BLOB, STATE_SET, 0, 0)
+/* Bytes that must be the same on both sides. */
+#define STATE_SAME_BYTES(type, member, nm) \
+	STATE_FIELD_(type, member, nm, STATE_BLOB, STATE_MATCH, 0, 0)
+#define STATE_TABLE(array) \
+	{ .fields = (array), .count = sizeof(array) / sizeof((array)[0]) }
+
+/**
+ * state_name_valid() - may a property or node be called so?
+ * @name: @len bytes, not necessarily NUL-terminated
+ * @node: a node's name: one '@' inside is allowed
+ *
+ * 1 .. 31 characters of [0-9a-zA-Z,._+*#?-]: what dtc takes without a word
+ * (devicetree specification 0.4, 2.2.1 and 2.2.4).
+ */
+bool state_name_valid(const char *name, size_t len, bool node);
+
+/** state_field_value() - a STATE_UINT member of @object, as a number */
+uint64_t state_field_value(const struct state_field *field,
+			   const void *object);
+/** state_field_max() - the largest number that a STATE_UINT member can hold */
+uint64_t state_field_max(const struct state_field *field);
+
+/**
+ * struct state_writer - a tree being written, front to back
+ * @fdt: the growing buffer, malloc()ed
+ * @size: its size, bytes
+ * @depth: how many nodes are open
+ * @err: the first error; every later call does nothing
+ * @why: its reason
+ */
+struct state_writer {
+	void *fdt;
+	int size;
+	unsigned int depth;
+	int err;
+	struct fail why;
+};
+
+/**
+ * state_writer_init() - start a tree; the root node is open afterwards
+ * Return: 0 or -ENOMEM, which state_writer_finish() will tell too.
+ */
+int state_writer_init(struct state_writer *w);
+void state_writer_free(struct state_writer *w);
+
+/**
+ * state_begin() - open a node below the open one
+ * @fmt: its name, such as "virtio-mmio@%x"; see state_name_valid()
+ *
+ * A node's properties come before its subnodes.
+ */
+void state_begin(struct state_writer *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void state_end(struct state_writer *w);
+
+/**
+ * state_put() - write all fields of a table
+ *
+ * A value that loading would refuse as out of range is refused here already,
+ * with -ERANGE: the guest still runs, and its state is not lost.
+ */
+void state_put(struct state_writer *w, const struct state_table *table,
+	       const void *object);
+void state_put_u32(struct state_writer *w, const char *name, uint32_t value);
+void state_put_u64(struct state_writer *w, const char *name, uint64_t value);
+void state_put_blob(struct state_writer *w, const char *name, const void *data,
+		    size_t len);
+void state_put_string(struct state_writer *w, const char *name,
+		      const char *text);
+
+/**
+ * state_writer_finish() - close the root, make the tree whole
+ * @data: the tree, owned by @w until state_writer_free()
+ * @len: its length, bytes
+ *
+ * The tree passes state_check(), or it is refused here: what was saved can be
+ * loaded.
+ *
+ * Return: 0, or the first error of all the calls before, with the reason.
+ */
+int state_writer_finish(struct state_writer *w, const void **data, size_t *len,
+			struct fail *why);
+
+/**
+ * state_check() - is this a tree that libfdt can be trusted with?
+ * @data: private memory (never a mapping that others can write), 8-aligned
+ * @len: bytes, the whole file
+ *
+ * Refuses whatever a state_writer could not have written: see state_check.c
+ * for the rules and for what libfdt does without them. Takes a time that is
+ * linear in @len. The reason holds no bytes of @data but valid names.
+ *
+ * Return: 0 or -EINVAL with the reason.
+ */
+int state_check(const void *data, size_t len, struct fail *why);
+
+/**
+ * struct state_node - a node being read; the caller's, not to be copied
+ * @fdt: the checked tree
+ * @offset: the node's, in libfdt's sense
+ * @parent: the node it was entered from, NULL for the root
+ * @index: which subnode of @parent it is
+ * @name: its full name, unit address included; "" for the root
+ * @properties: a bit for each property that was read, in tree order
+ * @children: a bit for each subnode that was read and left
+ */
+struct state_node {
+	const void *fdt;
+	int offset;
+	struct state_node *parent;
+	unsigned int index;
+	const char *name;
+	uint64_t properties[STATE_PROPERTIES_MAX / 64];
+	uint64_t children[STATE_CHILDREN_MAX / 64];
+};
+
+/**
+ * state_root() - start reading a tree that passed state_check()
+ */
+void state_root(struct state_node *root, const void *fdt);
+
+/**
+ * state_enter() - open a subnode by its full name, unit address included
+ * @parent: must outlive @node
+ *
+ * Return: 0, or -ENOENT naming it.
+ */
+int state_enter(struct state_node *parent, struct state_node *node,
+		struct fail *why, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/**
+ * state_leave() - done with a node (the root too)
+ *
+ * Return: 0, or -EINVAL naming a property that nobody read, or a subnode that
+ * nobody entered and left.
+ */
+int state_leave(struct state_node *node, struct fail *why);
+
+/** state_has() - is there a property @name? Does not count as reading it. */
+bool state_has(const struct state_node *node, const char *name);
+/** state_has_node() - is there a subnode of this full name? */
+bool state_has_node(const struct state_node *node, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/**
+ * state_get() - read all fields of a table
+ *
+ * Errors name node path, property, the value found and what was expected.
+ *
+ * Return: 0; -ENOENT: the property is missing; -ERANGE: a number is out of
+ * range; -EINVAL: wrong length, or not the value that it must be. @object may
+ * then be half set: throw it away.
+ */
+int state_get(struct state_node *node, const struct state_table *table,
+	      void *object, struct fail *why);
+int state_get_u32(struct state_node *node, const char *name, uint32_t *value,
+		  struct fail *why);
+int state_get_u64(struct state_node *node, const char *name, uint64_t *value,
+		  struct fail *why);
+/** state_get_string() - Return: 0 with a NUL-terminated string in the tree. */
+int state_get_string(struct state_node *node, const char *name,
+		     const char **text, struct fail *why);
+/**
+ * state_get_blob() - bytes of any length
+ * @data: into the tree, 4-byte aligned only: copy, never cast
+ * @len: bytes; may be 0
+ */
+int state_get_blob(struct state_node *node, const char *name,
+		   const void **data, size_t *len, struct fail *why);
+/** state_get_exact() - a blob of exactly @len bytes, copied to @buf */
+int state_get_exact(struct state_node *node, const char *name, void *buf,
+		    size_t len, struct fail *why);
+
+#endif

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The table of commands: what can be asked of a machine.
+ *
+ * Owns the commands' names, arguments and results, which are a public
+ * interface (wherry.1), and the events' names. Called by control.c on the loop
+ * thread, by way of the table; calls machine.c.
+ */
+#include "vmm/commands.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "vmm/machine.h"
+
+static const char *const event_names[] = {
+	[MACHINE_EVENT_STOP] = "STOP",
+	[MACHINE_EVENT_RESUME] = "RESUME",
+	[MACHINE_EVENT_SHUTDOWN] = "SHUTDOWN",
+	[MACHINE_EVENT_RESET] = "RESET",
+	[MACHINE_EVENT_SNAPSHOT_SAVED] = "SNAPSHOT_SAVED",
+	[MACHINE_EVENT_VSOCK_GATE] = "VSOCK_GATE",
+};
+_Static_assert(sizeof(event_names) / sizeof(*event_names) == MACHINE_EVENTS,
+	       "a name for each event");
+
+const char *machine_event_name(enum machine_event event)
+{
+	return event_names[event];
+}
+
+/* A result that is NULL here was not made for want of memory. */
+static int made(const json_t *result, struct fail *why)
+{
+	return result ? 0 : fail(why, -ENOMEM, "out of memory");
+}
+
+static int query_commands(void *opaque, json_t *arguments, json_t **result,
+			  struct fail *why)
+{
+	const struct control_command *row;
+	json_t *list = json_array();
+
+	(void)opaque;
+	(void)arguments;
+	for (row = machine_commands; list && row->name; row++) {
+		if (json_array_append_new(list, json_pack("{s:s}", "name",
+							  row->name)) < 0) {
+			json_decref(list);
+			list = NULL;
+		}
+	}
+	*result = list;
+	return made(list, why);
+}
+
+static int query_version(void *opaque, json_t *arguments, json_t **result,
+			 struct fail *why)
+{
+	(void)opaque;
+	(void)arguments;
+	*result = control_version();
+	return made(*result, why);
+}
+
+static int query_status(void *opaque, json_t *arguments, json_t **result,
+			struct fail *why)
+{
+	const char *status = machine_status(opaque);
+
+	(void)arguments;
+	*result = json_pack("{s:s,s:b}", "status", status, "running",
+			    !strcmp(status, "running"));
+	return made(*result, why);
+}
+
+static int query_vsock(void *opaque, json_t *arguments, json_t **result,
+		       struct fail *why)
+{
+	(void)arguments;
+	*result = machine_query_vsock(opaque);
+	if (!*result)
+		return fail(why, -ENODEV, "there is no vsock device: start "
+			    "with --vsock cid=N,uds=PATH");
+	return 0;
+}
+
+static int stop(void *opaque, json_t *arguments, json_t **result,
+		struct fail *why)
+{
+	(void)arguments;
+	(void)result;
+	(void)why;
+	machine_stop(opaque);
+	return 0;
+}
+
+static int cont(void *opaque, json_t *arguments, json_t **result,
+		struct fail *why)
+{
+	(void)arguments;
+	(void)result;
+	(void)why;
+	machine_cont(opaque);
+	return 0;
+}
+
+static int quit(void *opaque, json_t *arguments, json_t **result,
+		struct fail *why)
+{
+	(void)arguments;
+	(void)result;
+	(void)why;
+	machine_quit(opaque, MACHINE_EXIT_POWEROFF);
+	return 0;
+}
+
+static int snapshot_save(void *opaque, json_t *arguments, json_t **result,
+			 struct fail *why)
+{
+	const json_t *value = json_object_get(arguments, "path");
+	const char *path = json_string_value(value);
+
+	if (!path || !*path)
+		return fail(why, -EINVAL, "Parameter 'path' is empty");
+	if (strlen(path) >= PATH_MAX)
+		return fail(why, -ENAMETOOLONG, "Parameter 'path' has %zu "
+			    "bytes, at most %d expected", strlen(path),
+			    PATH_MAX - 1);
+	return machine_save(opaque, path, result, why);
+}
+
+static const struct control_argument capabilities_arguments[] = {
+	{ "enable", CONTROL_LIST, false },
+	{ 0 }
+};
+
+static const struct control_argument save_arguments[] = {
+	{ "path", CONTROL_PATH, true },
+	{ 0 }
+};
+
+const struct control_command machine_commands[] = {
+	{ "qmp_capabilities", capabilities_arguments, NULL },
+	{ "query-commands", NULL, query_commands },
+	{ "query-version", NULL, query_version },
+	{ "query-status", NULL, query_status },
+	{ "query-vsock", NULL, query_vsock },
+	{ "stop", NULL, stop },
+	{ "cont", NULL, cont },
+	{ "quit", NULL, quit },
+	{ "snapshot-save", save_arguments, snapshot_save },
+	{ 0 }
+};

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What can be asked of a machine on its control socket, and what it tells.
+ */
+#ifndef WHERRY_VMM_COMMANDS_H
+#define WHERRY_VMM_COMMANDS_H
+
+#include "vmm/control.h"
+
+/**
+ * enum machine_event - what the machine tells without being asked
+ * @MACHINE_EVENT_STOP: all vCPUs are parked
+ * @MACHINE_EVENT_RESUME: they run again
+ * @MACHINE_EVENT_SHUTDOWN: the process ends; data: {"guest": bool,
+ *     "reason": "guest-shutdown" | "guest-reset" | "guest-panic" |
+ *     "host-qmp-quit" | "host-signal" | "host-error"}
+ * @MACHINE_EVENT_RESET: the guest asked for a reset; data: {"guest": true,
+ *     "reason": "guest-reset"}
+ * @MACHINE_EVENT_SNAPSHOT_SAVED: data: {"path": string} and what
+ *     machine_save() reports
+ * @MACHINE_EVENT_VSOCK_GATE: the gate of the vsock device has moved; data:
+ *     {"from": state, "to": state} as query-vsock has them, and "forced": bool:
+ *     let through without the driver's answer
+ * @MACHINE_EVENTS: how many there are
+ */
+enum machine_event {
+	MACHINE_EVENT_STOP,
+	MACHINE_EVENT_RESUME,
+	MACHINE_EVENT_SHUTDOWN,
+	MACHINE_EVENT_RESET,
+	MACHINE_EVENT_SNAPSHOT_SAVED,
+	MACHINE_EVENT_VSOCK_GATE,
+	MACHINE_EVENTS
+};
+
+/** machine_event_name() - Return: its name on the control socket */
+const char *machine_event_name(enum machine_event event);
+
+/**
+ * machine_commands - the commands; their opaque is a struct machine
+ */
+extern const struct control_command machine_commands[];
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `wherry connect`: standard input and output to a vsock port of a guest.
+ */
+#ifndef WHERRY_VMM_CONNECT_H
+#define WHERRY_VMM_CONNECT_H
+
+#include <stdint.h>
+
+#include "virtio/fail.h"
+
+/**
+ * struct connect_options - where to, and between what to relay
+ * @uds: path of the guest's vsock socket (--vsock uds=)
+ * @port: vsock port in the guest
+ * @timeout_ms: how long to wait until the guest has accepted; negative: for
+ *     ever
+ * @in: descriptor to read from
+ * @out: descriptor to write to
+ */
+struct connect_options {
+	const char *uds;
+	uint32_t port;
+	int timeout_ms;
+	int in;
+	int out;
+};
+
+/**
+ * connect_run() - connect and relay until both ends are done
+ *
+ * The end of @in is passed on to the guest as a half-close, the guest's to
+ * @out by closing it. A guest that closes altogether ends the relay without
+ * waiting for @in. SIGPIPE is to be ignored.
+ *
+ * Return: exit status of the process: 0, or MACHINE_EXIT_ERROR with the reason.
+ * Context: blocks.
+ */
+int connect_run(const struct connect_options *options, struct fail *why);
+
+#endif

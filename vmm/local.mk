@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libvmm.a
+libvmm_a_SOURCES = \
+	vmm/arch.h \
+	vmm/commands.c vmm/commands.h \
+	vmm/connect.c vmm/connect.h \
+	vmm/control.c vmm/control.h \
+	vmm/control_message.c vmm/control_message.h \
+	vmm/ctl.c vmm/ctl.h \
+	vmm/json_stream.c vmm/json_stream.h \
+	vmm/machine.c vmm/machine.h \
+	vmm/machine_devices.c \
+	vmm/machine_internal.h \
+	vmm/machine_query.c \
+	vmm/machine_state.c \
+	vmm/manifest.c vmm/manifest.h \
+	vmm/option_value.c vmm/option_value.h \
+	vmm/option_vsock.c vmm/option_vsock.h \
+	vmm/options.c vmm/options.h \
+	vmm/snapshot.c vmm/snapshot.h vmm/snapshot_internal.h \
+	vmm/snapshot_place.c \
+	vmm/snapshot_write.c \
+	vmm/vcpu.c vmm/vcpu.h \
+	vmm/vm.c vmm/vm.h
+
+bin_PROGRAMS += wherry
+wherry_SOURCES = vmm/main.c
+dist_man_MANS += vmm/wherry.1
+wherry_LDADD = libvmm.a libdevices.a libvirtio.a $(FDT_LIBS) $(JANSSON_LIBS)
+
+include vmm/x86_64/local.mk

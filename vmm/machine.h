@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine: one guest with its devices, from the table in machine.c.
+ *
+ * Everything here is for the loop thread, which is the main thread.
+ */
+#ifndef WHERRY_VMM_MACHINE_H
+#define WHERRY_VMM_MACHINE_H
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/vsock/device.h"
+#include "devices/vsock/unix.h"
+#include "virtio/fail.h"
+
+/* Ranges in --vsock ports=. */
+#define VSOCK_OPTION_RANGES 16u
+
+/**
+ * struct vsock_options - --vsock cid=N,uds=PATH,...
+ * @present: given at all
+ * @device: cid=, queue-size=, buffer=, connections=; whether seqpacket= is
+ * @host: uds=, seqpacket=, mode=, clients=, ports=
+ * @ranges: behind host.ports
+ * @pcap: where to write down all packets, or NULL
+ */
+struct vsock_options {
+	bool present;
+	struct vsock_device_options device;
+	struct vsock_unix_options host;
+	struct vsock_port_range ranges[VSOCK_OPTION_RANGES];
+	const char *pcap;
+};
+
+/**
+ * struct machine_options - what the command line asks for
+ * @kernel: path; NULL when restoring
+ * @initrd: path or NULL
+ * @append: kernel command line; "" when none
+ * @memory: RAM, bytes, a multiple of 1 MiB
+ * @cpus: 1 .. VM_CPUS_MAX
+ * @serial: "stdio", "none" or "file=PATH"
+ * @control: path of the control socket, or NULL
+ * @vsock: --vsock
+ * @snapshot: directory to restore from; NULL when booting
+ * @paused: --paused: leave the guest stopped until `cont`
+ * @end_signals: those that end the process cleanly (SIGINT, SIGTERM, SIGHUP,
+ *     less the ones that were ignored when it started); main() has blocked
+ *     them, machine_run() reads them with signalfd(2)
+ */
+struct machine_options {
+	const char *kernel;
+	const char *initrd;
+	const char *append;
+	uint64_t memory;
+	unsigned int cpus;
+	const char *serial;
+	const char *control;
+	struct vsock_options vsock;
+	const char *snapshot;
+	bool paused;
+	sigset_t end_signals;
+};
+
+/* Exit status of the process (wherry.1, EXIT STATUS). */
+#define MACHINE_EXIT_POWEROFF	0
+#define MACHINE_EXIT_ERROR	1
+#define MACHINE_EXIT_USAGE	2
+#define MACHINE_EXIT_RESET	3
+
+struct machine;
+
+/**
+ * machine_run() - build it, boot or restore it, run it until it ends
+ * Return: exit status of the process; the reason of MACHINE_EXIT_ERROR is in
+ * @why (or was logged, with text empty).
+ */
+int machine_run(const struct machine_options *options, struct fail *why);
+
+/* What the control socket asks for. */
+
+/** machine_status() - "running", "paused", "prelaunch" (QMP RunState) */
+const char *machine_status(const struct machine *m);
+/** machine_stop() - park all vCPUs; no-op when paused */
+void machine_stop(struct machine *m);
+/** machine_cont() - let them run; no-op when running */
+void machine_cont(struct machine *m);
+/** machine_quit() - end the process with @status after this loop turn */
+void machine_quit(struct machine *m, int status);
+/**
+ * machine_save() - snapshot into directory @path; a running guest goes on after
+ * @stats: a new JSON object: "path", "pause-us", "memory-bytes" (RAM),
+ *     "memory-written" (thereof not zero), "state-bytes"; also the data of the
+ *     SNAPSHOT_SAVED event
+ */
+int machine_save(struct machine *m, const char *path, json_t **stats,
+		 struct fail *why);
+/** machine_query_vsock() - new JSON object, or NULL: no vsock device */
+json_t *machine_query_vsock(const struct machine *m);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between machine.c, machine_devices.c, machine_state.c, machine_query.c.
+ */
+#ifndef WHERRY_VMM_MACHINE_INTERNAL_H
+#define WHERRY_VMM_MACHINE_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "devices/console.h"
+#include "devices/loop.h"
+#include "devices/power.h"
+#include "devices/rng.h"
+#include "devices/serial.h"
+#include "devices/virtio_host.h"
+#include "devices/vsock/device.h"
+#include "devices/vsock/unix.h"
+#include "virtio/state.h"
+#include "vmm/arch.h"
+#include "vmm/control.h"
+#include "vmm/machine.h"
+#include "vmm/vm.h"
+
+#define MACHINE_DEVICES_MAX 8u
+
+struct machine_device;
+
+/**
+ * struct machine_slot - a row of the machine table, in one machine
+ * @type: the row
+ * @present: this machine has it
+ * @platform: what the guest is told of it
+ * @vdev: the device, for rows of PLATFORM_VIRTIO_MMIO
+ * @host: its host side, for the same rows
+ */
+struct machine_slot {
+	const struct machine_device *type;
+	bool present;
+	struct platform_device platform;
+	struct virtio_device *vdev;
+	struct virtio_host host;
+};
+
+/**
+ * struct machine - one guest with its devices
+ * @options: what the command line asked for
+ * @loop: everything but vCPUs runs there
+ * @vm: KVM's part
+ * @slot: the devices, in the table's order
+ * @control: the control socket, or NULL
+ * @serial: the serial port
+ * @console: where it leads
+ * @power: ACPI power switch
+ * @rng: entropy device
+ * @vsock: socket device, if options.vsock.present
+ * @vsock_unix: its host side
+ * @vsock_device: what the socket device is to be like: options.vsock.device,
+ *     completed by the snapshot
+ * @vsock_host: options.vsock.host
+ * @signals: signalfd of options.end_signals
+ * @events: eventfd: a vCPU has reported something
+ * @event: enum vm_event + 1 that was reported; atomic
+ * @running: vCPUs are not parked
+ * @started: they have run at least once
+ * @status: exit status of the process, once it ends
+ * @reason: SHUTDOWN event's "reason"
+ */
+struct machine {
+	const struct machine_options *options;
+	struct loop *loop;
+	struct vm vm;
+	struct machine_slot slot[MACHINE_DEVICES_MAX];
+	struct control *control;
+	struct serial serial;
+	struct console *console;
+	struct power power;
+	struct rng rng;
+	struct vsock_device vsock;
+	struct vsock_unix vsock_unix;
+	struct vsock_device_options vsock_device;
+	struct vsock_unix_options vsock_host;
+	struct loop_source signals;
+	struct loop_source events;
+	atomic_uint event;
+	bool running;
+	bool started;
+	int status;
+	const char *reason;
+};
+
+/* machine_devices.c */
+
+/** machine_add_devices() - make all devices, put them on the buses */
+int machine_add_devices(struct machine *m, struct fail *why);
+/** machine_remove_devices() - the opposite; after vcpus_stop() */
+void machine_remove_devices(struct machine *m);
+/** machine_platform() - the table as the guest's description needs it */
+unsigned int machine_platform(const struct machine *m,
+			      struct platform_device *device);
+/** machine_drain() - do all device work that vCPUs asked for before parking */
+void machine_drain(struct machine *m);
+int machine_save_devices(struct machine *m, struct state_writer *w);
+/** machine_load_devices() - irqchip and vCPUs are loaded already */
+int machine_load_devices(struct machine *m, struct state_node *parent,
+			 struct fail *why);
+
+/* machine_state.c */
+
+/** struct machine_shape - what has to be known before anything is built */
+struct machine_shape {
+	uint32_t cpus;
+	uint64_t memory;
+	uint16_t vsock_queue_size;
+};
+
+/** machine_read_shape() - from a snapshot's tree; checks it against options */
+int machine_read_shape(const struct machine_options *options,
+		       struct state_node *root, struct machine_shape *shape,
+		       struct fail *why);
+/** machine_load() - vCPUs, irqchip, devices; leaves @root */
+int machine_load(struct machine *m, struct state_node *root, struct fail *why);
+
+#endif

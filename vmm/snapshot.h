@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Snapshots on disk: a directory of `manifest`, `state.dtb` and `memory`.
+ *
+ * `memory` holds the guest's regions in order, back to back; pages of zeros
+ * are holes. What `state.dtb` says is the machine's business.
+ */
+#ifndef WHERRY_VMM_SNAPSHOT_H
+#define WHERRY_VMM_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/fail.h"
+#include "virtio/memory.h"
+#include "virtio/state.h"
+#include "vmm/manifest.h"
+
+/**
+ * struct snapshot_stats - what was written
+ * @memory_bytes: RAM of the guest
+ * @memory_written: thereof not zero, page by page
+ * @state_bytes: length of state.dtb
+ */
+struct snapshot_stats {
+	uint64_t memory_bytes;
+	uint64_t memory_written;
+	uint64_t state_bytes;
+};
+
+/**
+ * struct snapshot_job - what to save, and how
+ * @path: the snapshot's directory
+ * @state: a tree that passed state_check()
+ * @state_len: its length, bytes
+ * @memory: the guest's RAM, which nobody writes meanwhile
+ * @memory_fd: what @memory is a shared mapping of, regions in order, back to
+ *     back (vm.memory_fd), or -1. With it, memory that the guest never touched
+ *     is neither read nor, by being read, allocated
+ * @copied: called when @memory has been copied, before the long wait for
+ *     stable storage: the guest may run on. Not called when that fails; NULL:
+ *     not called
+ * @reached: called when a step is done, for tests; NULL: not called
+ * @opaque: handed to @copied and @reached
+ */
+struct snapshot_job {
+	const char *path;
+	const void *state;
+	size_t state_len;
+	const struct guest_memory *memory;
+	int memory_fd;
+	void (*copied)(void *opaque);
+	void (*reached)(void *opaque, const char *step);
+	void *opaque;
+};
+
+/**
+ * snapshot_write_job() - write a snapshot, atomically
+ * @job: see there
+ * @stats: what was written; NULL: nobody wants to know
+ *
+ * An existing snapshot is replaced, an empty directory too; a directory with
+ * anything else in it is not. On failure, or a crash at any point, the old
+ * snapshot is there whole, or none. A new one is on stable storage before this
+ * returns. Saving onto the snapshot that the guest was restored from is safe:
+ * its files are never written to, and mappings of them stay good.
+ *
+ * Context: vCPUs and devices at rest, until job->copied(). The process ignores SIGXFSZ, or a file
+ * size limit kills it.
+ *
+ * Return: 0 or negative errno; the reason names the path.
+ */
+int snapshot_write_job(const struct snapshot_job *job,
+		       struct snapshot_stats *stats, struct fail *why);
+
+/** snapshot_write() - snapshot_write_job() without a memory_fd */
+int snapshot_write(const char *path, const void *state, size_t len,
+		   const struct guest_memory *mem,
+		   struct snapshot_stats *stats, struct fail *why);
+
+/**
+ * struct snapshot - one that is open; not to be copied
+ * @manifest: its manifest
+ * @state: state.dtb, in private memory
+ * @state_len: its length, bytes
+ * @root: where to start reading it
+ * @memory_fd: `memory`, read-only; map it MAP_PRIVATE
+ * @memory_size: its length, which is the guest's RAM, bytes
+ */
+struct snapshot {
+	struct manifest manifest;
+	void *state;
+	size_t state_len;
+	struct state_node root;
+	int memory_fd;
+	uint64_t memory_size;
+};
+
+/**
+ * snapshot_open() - open a snapshot of this architecture
+ * @path: its directory
+ *
+ * Checks manifest and state.dtb in full, but `memory` by its length alone, so
+ * that the time does not depend on it. Errors name the file, what was found
+ * and what was expected.
+ *
+ * Return: 0 or negative errno with the reason; there is nothing to close then.
+ * -EBADMSG: a checksum is wrong; -ENOTSUP: another format or architecture.
+ */
+int snapshot_open(const char *path, struct snapshot *snapshot,
+		  struct fail *why);
+
+/** snapshot_close() - @memory_fd and @state are gone, mappings stay */
+void snapshot_close(struct snapshot *snapshot);
+
+/**
+ * snapshot_verify() - read all of `memory`, compare its checksum
+ *
+ * Takes a time that depends on how much of it is not zero.
+ *
+ * Return: 0; -EBADMSG: it was changed; other negative errno.
+ */
+int snapshot_verify(const struct snapshot *snapshot, struct fail *why);
+
+#endif

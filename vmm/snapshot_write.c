@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Snapshots on disk, writing: what the files hold. Where they go, and how they
+ * get there all at once, is the business of snapshot_place.c.
+ *
+ * Called by machine.c on the loop thread, vCPUs parked and devices at rest; no
+ * locks, no state between calls.
+ *
+ * Memory is read, checksummed and written once, run by run while it is in the
+ * cache. Zeros are neither written nor checksummed byte by byte. A page that
+ * the guest never touched is not even read, if memory_fd tells where those
+ * are: reading a hole of a memfd through a mapping would allocate it.
+ */
+#include "vmm/snapshot_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/arch.h"
+
+/* What is zero is found out, and left out, in units of this. */
+#define PAGE		4096u
+/* Written and checksummed at once. */
+#define CHUNK		(1u << 20)
+
+/**
+ * struct save - a snapshot being written
+ * @job: what to save
+ * @why: where reasons go
+ * @dir: the temporary directory
+ * @zeros: bytes of zeros not in @crc yet
+ * @crc: of the memory before
+ * @manifest: so far
+ * @stats: so far
+ */
+struct save {
+	const struct snapshot_job *job;
+	struct fail *why;
+	int dir;
+	uint64_t zeros;
+	uint32_t crc;
+	struct manifest manifest;
+	struct snapshot_stats stats;
+};
+
+/* errno as the reason. */
+static int file_fail(const struct save *s, const char *name, const char *what)
+{
+	int err = errno;
+
+	return fail(s->why, -err, "snapshot %s: cannot %s %s: %s",
+		    s->job->path, what, name, strerror(err));
+}
+
+static int write_all(int fd, const void *data, size_t len, uint64_t offset)
+{
+	const uint8_t *p = data;
+
+	while (len) {
+		ssize_t done = pwrite(fd, p, len, offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0) {
+			errno = done ? errno : EIO;
+			return -1;
+		}
+		p += done;
+		offset += done;
+		len -= done;
+	}
+	return 0;
+}
+
+static int create_file(const struct save *s, const char *name, int *fd)
+{
+	*fd = openat(s->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
+		     O_CLOEXEC, 0600);
+	return *fd < 0 ? file_fail(s, name, "create") : 0;
+}
+
+/* Sync and close; @ret is what came before. */
+static int finish_file(const struct save *s, const char *name, int fd, int ret)
+{
+	if (!ret && fsync(fd))
+		ret = file_fail(s, name, "sync");
+	if (close(fd) && !ret)
+		ret = file_fail(s, name, "close");
+	if (!ret)
+		snapshot_reached(s->job, name);
+	return ret;
+}
+
+static int write_file(const struct save *s, const char *name, const void *data,
+		      size_t len)
+{
+	int ret, fd;
+
+	ret = create_file(s, name, &fd);
+	if (ret)
+		return ret;
+	if (write_all(fd, data, len, 0))
+		ret = file_fail(s, name, "write");
+	return finish_file(s, name, fd, ret);
+}
+
+static bool page_is_zero(const uint8_t *page, size_t len)
+{
+	return !page[0] && !memcmp(page, page + 1, len - 1);
+}
+
+/* How many bytes from here, in whole pages, are zero, or are not? */
+static size_t run_length(const uint8_t *p, size_t len, bool *zero)
+{
+	size_t run = 0;
+
+	do {
+		size_t page = len - run < PAGE ? len - run : PAGE;
+
+		if (!run)
+			*zero = page_is_zero(p, page);
+		else if (page_is_zero(p + run, page) != *zero)
+			break;
+		run += page;
+	} while (run < len);
+	return run;
+}
+
+static int write_extent(struct save *s, int fd, const uint8_t *p, uint64_t len,
+			uint64_t offset)
+{
+	while (len) {
+		bool zero = false;
+		size_t run = run_length(p, len < CHUNK ? len : CHUNK, &zero);
+
+		if (zero) {
+			s->zeros += run;
+		} else {
+			s->crc = crc32c_zeros(s->crc, s->zeros);
+			s->zeros = 0;
+			s->crc = crc32c(s->crc, p, run);
+			s->stats.memory_written += run;
+			if (write_all(fd, p, run, offset))
+				return file_fail(s, SNAPSHOT_MEMORY, "write");
+		}
+		p += run;
+		offset += run;
+		len -= run;
+	}
+	return 0;
+}
+
+/* @start: where the region lies in the file. */
+static int write_region(struct save *s, int fd, const struct guest_region *r,
+			uint64_t start)
+{
+	uint64_t end = start + r->size;
+	uint64_t at = start;
+	uint64_t data, hole;
+	int ret;
+
+	while (at < end) {
+		data = snapshot_next_data(s->job->memory_fd, at, end);
+		s->zeros += data - at;
+		if (data == end)
+			break;
+		hole = snapshot_next_hole(s->job->memory_fd, data, end);
+		ret = write_extent(s, fd, r->host + (data - start),
+				   hole - data, data);
+		if (ret)
+			return ret;
+		at = hole;
+	}
+	return 0;
+}
+
+static int write_memory(struct save *s)
+{
+	const struct guest_memory *memory = s->job->memory;
+	uint64_t total = guest_memory_total(memory);
+	uint64_t start = 0;
+	int ret, fd;
+
+	ret = create_file(s, SNAPSHOT_MEMORY, &fd);
+	if (ret)
+		return ret;
+	if (ftruncate(fd, total))
+		ret = file_fail(s, SNAPSHOT_MEMORY, "extend");
+	for (unsigned int i = 0; i < memory->count && !ret; i++) {
+		ret = write_region(s, fd, &memory->region[i], start);
+		start += memory->region[i].size;
+	}
+	if (!ret && s->job->copied)
+		s->job->copied(s->job->opaque);
+	s->crc = crc32c_zeros(s->crc, s->zeros);
+	s->stats.memory_bytes = total;
+	manifest_add_file(&s->manifest, SNAPSHOT_MEMORY, total, s->crc);
+	return finish_file(s, SNAPSHOT_MEMORY, fd, ret);
+}
+
+static int write_manifest(struct save *s)
+{
+	char *text = malloc(MANIFEST_SIZE_MAX);
+	int ret;
+
+	if (!text)
+		return fail(s->why, -ENOMEM, "snapshot %s: no memory",
+			    s->job->path);
+	snprintf(s->manifest.arch, sizeof(s->manifest.arch), "%s", ARCH_NAME);
+	s->manifest.memory_size = s->stats.memory_bytes;
+	ret = manifest_format(&s->manifest, text, MANIFEST_SIZE_MAX);
+	assert(ret > 0);
+	ret = write_file(s, SNAPSHOT_MANIFEST, text, ret);
+	free(text);
+	return ret;
+}
+
+static int write_files(struct save *s)
+{
+	int ret = write_memory(s);
+
+	if (!ret)
+		ret = write_file(s, SNAPSHOT_STATE, s->job->state,
+				 s->job->state_len);
+	s->stats.state_bytes = s->job->state_len;
+	manifest_add_file(&s->manifest, SNAPSHOT_STATE, s->job->state_len,
+			  crc32c(0, s->job->state, s->job->state_len));
+	if (!ret)
+		ret = write_manifest(s);
+	if (!ret && fsync(s->dir))
+		ret = file_fail(s, "its directory", "sync");
+	return ret;
+}
+
+int snapshot_write_job(const struct snapshot_job *job,
+		       struct snapshot_stats *stats, struct fail *why)
+{
+	struct save s = { .job = job, .why = why };
+	struct snapshot_place place;
+	int ret;
+
+	if (job->state_len > STATE_SIZE_MAX)
+		return fail(why, -EFBIG,
+			    "snapshot %s: state of %zu bytes: at most %u",
+			    job->path, job->state_len, STATE_SIZE_MAX);
+	ret = snapshot_place_begin(&place, job, why);
+	if (ret)
+		return ret;
+	s.dir = place.dir;
+	ret = write_files(&s);
+	if (!ret)
+		ret = snapshot_place_commit(&place, why);
+	snapshot_place_end(&place);
+	if (!ret && stats)
+		*stats = s.stats;
+	return ret;
+}
+
+int snapshot_write(const char *path, const void *state, size_t len,
+		   const struct guest_memory *mem,
+		   struct snapshot_stats *stats, struct fail *why)
+{
+	const struct snapshot_job job = {
+		.path = path,
+		.state = state,
+		.state_len = len,
+		.memory = mem,
+		.memory_fd = -1,
+	};
+
+	return snapshot_write_job(&job, stats, why);
+}

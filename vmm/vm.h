@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One KVM virtual machine: descriptors, RAM, vCPUs, buses.
+ */
+#ifndef WHERRY_VMM_VM_H
+#define WHERRY_VMM_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/bus.h"
+#include "virtio/fail.h"
+#include "virtio/memory.h"
+#include "vmm/vcpu.h"
+
+#define VM_CPUS_MAX 8
+
+/**
+ * enum vm_event - what a vCPU thread reports about the guest as a whole
+ * @VM_EVENT_RESET: the guest asked for a reset
+ * @VM_EVENT_POWEROFF: the guest powered itself off
+ * @VM_EVENT_CRASH: triple fault or KVM internal error; vCPU dumped to the log
+ */
+enum vm_event { VM_EVENT_RESET, VM_EVENT_POWEROFF, VM_EVENT_CRASH };
+
+struct arch_vm;
+
+/**
+ * struct vm - one guest
+ * @kvm_fd: /dev/kvm
+ * @fd: the VM's descriptor
+ * @memory: RAM as the devices see it
+ * @memory_fd: memfd behind all RAM, regions in order; -1: mapped from a file
+ * @cpus: how many vCPUs
+ * @vcpu: the vCPUs
+ * @mmio: who answers KVM_EXIT_MMIO
+ * @pio: who answers KVM_EXIT_IO
+ * @arch: what the architecture keeps, its own
+ * @reported: an event was reported; atomic, vm_report() alone
+ * @event: any thread: something happened to the guest; must not block
+ * @opaque: handed to @event
+ */
+struct vm {
+	int kvm_fd;
+	int fd;
+	struct guest_memory memory;
+	int memory_fd;
+	unsigned int cpus;
+	struct vcpu vcpu[VM_CPUS_MAX];
+	struct bus mmio;
+	struct bus pio;
+	struct arch_vm *arch;
+	bool reported;
+	void (*event)(void *opaque, enum vm_event event);
+	void *opaque;
+};
+
+/**
+ * struct vm_capability - something KVM must offer
+ * @cap: KVM_CAP_*
+ * @name: the same, for the message
+ */
+struct vm_capability {
+	int cap;
+	const char *name;
+};
+#define VM_CAPABILITY(c) { .cap = (c), .name = #c }
+
+/**
+ * vm_require() - refuse a KVM that lacks a capability, by its name
+ * @list: what is needed
+ * @count: how many
+ *
+ * Return: 0 or -EOPNOTSUPP.
+ */
+int vm_require(struct vm *vm, const struct vm_capability *list,
+	       unsigned int count, struct fail *why);
+
+/**
+ * vm_report() - tell vm->event what became of the guest, the first time only
+ *
+ * Whatever follows (other vCPUs failing because one did, a guest that writes
+ * the power register twice) is dropped. Context: any thread.
+ */
+void vm_report(struct vm *vm, enum vm_event event);
+
+/**
+ * vm_create() - open KVM, make the VM, its irqchip and its vCPUs; no RAM yet
+ * @vm: zeroed, with event and opaque set
+ * @cpus: 1 .. VM_CPUS_MAX
+ *
+ * Errors name what is missing and what to do (no /dev/kvm: load kvm-intel or
+ * kvm-amd; permission: join group kvm; an absent capability by its name).
+ *
+ * Return: 0 or negative errno with the reason; nothing is left behind then.
+ */
+int vm_create(struct vm *vm, unsigned int cpus, struct fail *why);
+/** vm_destroy() - after vcpus_stop(); safe on a zeroed struct with fds -1 */
+void vm_destroy(struct vm *vm);
+
+/**
+ * vm_map_memory() - give the guest its RAM
+ * @size: bytes, a multiple of 4096
+ * @image_fd: -1: fresh memory (memfd, shared); else a file of exactly @size
+ *     bytes, regions in order, mapped MAP_PRIVATE so that it is never changed
+ *
+ * RAM is split around the hole below 4 GiB (arch_memory_layout()).
+ * Transparent huge pages are advised for fresh memory.
+ */
+int vm_map_memory(struct vm *vm, uint64_t size, int image_fd,
+		  struct fail *why);
+
+/**
+ * vm_add_ioeventfd() - a guest write of @value (4 bytes) at @addr writes @fd
+ */
+int vm_add_ioeventfd(struct vm *vm, uint64_t addr, uint32_t value, int fd,
+		     struct fail *why);
+/** vm_add_irqfd() - a write to eventfd @fd sends an edge on @gsi */
+int vm_add_irqfd(struct vm *vm, unsigned int gsi, int fd, struct fail *why);
+
+#endif

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Booting: files into guest memory, tables beside them, and the boot
+ * processor's registers. The other processors wait for the kernel to wake
+ * them (INIT, SIPI), which KVM does by itself.
+ *
+ * Called by machine.c on the main thread, vCPUs parked and never run.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/power.h"
+#include "vmm/arch.h"
+#include "vmm/x86_64/acpi.h"
+#include "vmm/x86_64/boot.h"
+#include "vmm/x86_64/layout.h"
+
+#define PAGE UINT64_C(4096)
+#define MIB (UINT64_C(1) << 20)
+
+int x86_file_open(struct x86_file *file, const char *path, struct fail *why)
+{
+	struct stat st;
+	int err;
+
+	file->path = path;
+	/* O_NONBLOCK: a FIFO must not hang us before it is refused. */
+	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file->fd < 0)
+		return fail(why, -errno, "%s: %s", path, strerror(errno));
+	if (fstat(file->fd, &st) < 0)
+		err = fail(why, -errno, "%s: %s", path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		err = fail(why, -EINVAL, "%s: not a regular file", path);
+	else if (st.st_size == 0)
+		err = fail(why, -EINVAL, "%s: empty", path);
+	else
+		err = 0;
+	if (err) {
+		close(file->fd);
+		file->fd = -1;
+		return err;
+	}
+	file->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int x86_file_read(const struct x86_file *file, uint64_t offset, void *buf,
+		  uint64_t len, struct fail *why)
+{
+	uint8_t *to = buf;
+	ssize_t n;
+
+	while (len) {
+		n = pread(file->fd, to, len, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(why, -errno, "%s: %s", file->path,
+				    strerror(errno));
+		if (n == 0)
+			return fail(why, -EIO, "%s: became shorter while it "
+				    "was read", file->path);
+		to += n;
+		offset += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+static int fail_small(const struct guest_memory *memory, uint64_t need,
+		      const char *path, struct fail *why)
+{
+	return fail(why, -ENOMEM, "guest memory of %" PRIu64 " MiB is too "
+		    "small: %s needs at least %" PRIu64 " MiB",
+		    guest_memory_total(memory) / MIB, path,
+		    (need + MIB - 1) / MIB);
+}
+
+int x86_fits(const struct guest_memory *memory, uint64_t gpa, uint64_t len,
+	     const char *path, struct fail *why)
+{
+	if (gpa < LAYOUT_KERNEL_MIN)
+		return fail(why, -EINVAL, "%s: wants to be loaded at 0x%" PRIx64
+			    ", expected 0x%x or above", path, gpa,
+			    LAYOUT_KERNEL_MIN);
+	if (gpa > ARCH_RAM_LOW_MAX || len > ARCH_RAM_LOW_MAX - gpa)
+		return fail(why, -EINVAL, "%s: %" PRIu64 " bytes at 0x%" PRIx64
+			    " reach above 0x%" PRIx64 ", where RAM ends", path,
+			    len, gpa, ARCH_RAM_LOW_MAX);
+	if (!guest_memory_at(memory, gpa, len))
+		return fail_small(memory, gpa + len, path, why);
+	return 0;
+}
+
+static int load_kernel(const char *path, const struct guest_memory *memory,
+		       struct x86_kernel *kernel, struct fail *why)
+{
+	uint8_t head[X86_HEAD_SIZE];
+	struct x86_file file;
+	size_t len;
+	int err;
+
+	err = x86_file_open(&file, path, why);
+	if (err)
+		return fail_within(why, err, "kernel");
+	len = file.size < sizeof(head) ? (size_t)file.size : sizeof(head);
+	err = x86_file_read(&file, 0, head, len, why);
+	if (err)
+		goto close;
+	if (x86_elf_probe(head, len))
+		err = x86_elf_load(&file, head, len, memory, kernel, why);
+	else if (x86_bzimage_probe(head, len))
+		err = x86_bzimage_load(&file, head, len, memory, kernel, why);
+	else
+		err = fail(why, -EINVAL, "%s: neither a bzImage nor a 64-bit "
+			   "ELF kernel", path);
+close:
+	close(file.fd);
+	return err;
+}
+
+/* As high as kernel and RAM allow: the kernel grows upwards from below. */
+static int load_initrd(const char *path, const struct guest_memory *memory,
+		       const struct x86_kernel *kernel,
+		       struct x86_start *start, struct fail *why)
+{
+	uint64_t end = memory->region[0].size;
+	struct x86_file file;
+	int err;
+
+	err = x86_file_open(&file, path, why);
+	if (err)
+		return fail_within(why, err, "initrd");
+	if (end > kernel->initrd_end)
+		end = kernel->initrd_end;
+	if (file.size > end ||
+	    ((end - file.size) & ~(PAGE - 1)) < kernel->end) {
+		err = kernel->initrd_end <= memory->region[0].size ?
+			fail(why, -EINVAL, "%s: %" PRIu64 " bytes do not fit "
+			     "between the kernel's end at 0x%" PRIx64
+			     " and 0x%" PRIx64, path, file.size, kernel->end,
+			     end) :
+			fail_small(memory, kernel->end + file.size + PAGE,
+				   path, why);
+		goto close;
+	}
+	start->initrd = (end - file.size) & ~(PAGE - 1);
+	start->initrd_size = file.size;
+	err = x86_file_read(&file, 0,
+			    guest_memory_at(memory, start->initrd, file.size),
+			    file.size, why);
+close:
+	close(file.fd);
+	return err;
+}
+
+static int write_cmdline(const char *append, const struct guest_memory *memory,
+			 const struct x86_kernel *kernel, struct fail *why)
+{
+	uint32_t max = kernel->cmdline_max;
+	size_t len = strlen(append);
+
+	if (max > LAYOUT_CMDLINE_MAX - 1)
+		max = LAYOUT_CMDLINE_MAX - 1;
+	if (len > max)
+		return fail(why, -E2BIG, "kernel command line of %zu bytes: "
+			    "this kernel takes at most %" PRIu32, len, max);
+	return guest_memory_write(memory, LAYOUT_CMDLINE, append, len + 1);
+}
+
+static int write_acpi(struct vm *vm, const struct arch_boot *boot,
+		      struct fail *why)
+{
+	const size_t size = LAYOUT_RESET_VECTOR - LAYOUT_ACPI;
+	void *data = guest_memory_at(&vm->memory, LAYOUT_ACPI, size);
+
+	if (!data)
+		return -EFAULT;
+	return x86_acpi_build(boot->device, boot->devices, vm->cpus, data,
+			      size, LAYOUT_ACPI, why);
+}
+
+/*
+ * Linux does not use the reset register of a hardware-reduced machine: it
+ * takes such a machine for one with EFI, and without EFI falls back to jumping
+ * to the reset vector in real mode (efi_reboot_required(),
+ * machine_real_restart()). So the vector has code that does the reset.
+ */
+static int write_reset_code(const struct arch_boot *boot,
+			    const struct guest_memory *memory)
+{
+	uint8_t code[] = {
+		0xba, 0, 0,			/* mov dx, port */
+		0xb0, POWER_RESET_VALUE,	/* mov al, value */
+		0xee,				/* out dx, al */
+		0xf4,				/* hlt */
+		0xeb, 0xfd,			/* jmp to hlt */
+	};
+	uint64_t port;
+
+	_Static_assert(sizeof(code) <= LAYOUT_ACPI_END - LAYOUT_RESET_VECTOR,
+		       "fits above the vector");
+	for (unsigned int i = 0; i < boot->devices; i++) {
+		if (boot->device[i].kind != PLATFORM_POWER)
+			continue;
+		port = boot->device[i].base + POWER_RESET;
+		code[1] = (uint8_t)port;
+		code[2] = (uint8_t)(port >> 8);
+		return guest_memory_write(memory, LAYOUT_RESET_VECTOR, code,
+					  sizeof(code));
+	}
+	return 0;
+}
+
+static void add_run(struct x86_start *start, uint64_t gpa, uint64_t end,
+		    uint32_t type)
+{
+	start->run[start->runs++] = (struct x86_memory_run){
+		.gpa = gpa, .size = end - gpa, .type = type,
+	};
+}
+
+void x86_memory_map(const struct guest_memory *memory, struct x86_start *start)
+{
+	const struct guest_region *r = memory->region;
+
+	start->runs = 0;
+	add_run(start, 0, LAYOUT_LOW_RAM_END, X86_MEMORY_RAM);
+	/* There is RAM behind it, but it holds the tables: not to be used. */
+	add_run(start, LAYOUT_ACPI, LAYOUT_ACPI_END, X86_MEMORY_ACPI);
+	add_run(start, LAYOUT_ACPI_END, r[0].size, X86_MEMORY_RAM);
+	add_run(start, LAYOUT_IDENTITY_MAP, LAYOUT_KVM_END,
+		X86_MEMORY_RESERVED);
+	for (unsigned int i = 1; i < memory->count; i++)
+		add_run(start, r[i].gpa, r[i].gpa + r[i].size, X86_MEMORY_RAM);
+}
+
+int arch_boot(struct vm *vm, const struct arch_boot *boot, struct fail *why)
+{
+	const struct guest_memory *memory = &vm->memory;
+	struct x86_start start = { 0 };
+	struct x86_kernel kernel;
+	int err;
+
+	if (memory->count == 0 || memory->region[0].size < 2 * MIB)
+		return fail_small(memory, 2 * MIB, "the machine", why);
+	err = load_kernel(boot->kernel, memory, &kernel, why);
+	if (!err && boot->initrd)
+		err = load_initrd(boot->initrd, memory, &kernel, &start, why);
+	if (!err)
+		err = write_cmdline(boot->append, memory, &kernel, why);
+	if (!err)
+		err = write_acpi(vm, boot, why);
+	if (!err)
+		err = write_reset_code(boot, memory);
+	if (err)
+		return err;
+	x86_memory_map(memory, &start);
+	switch (kernel.protocol) {
+	case X86_LINUX64:
+		err = x86_write_linux64(memory, &kernel, &start);
+		break;
+	case X86_PVH:
+		err = x86_write_pvh(memory, &start);
+		break;
+	}
+	if (err)
+		return fail(why, err, "boot tables: no RAM for them");
+	return x86_set_entry(&vm->vcpu[0], &kernel, why);
+}
