@@ -95,23 +95,29 @@ private_apt()
 	)
 }
 
-# Fetches the lists of SUITE into the build tree, once.
+# private_update NAME [SUITE...]: fetches the lists of the suites (NAME itself
+# without) into the build tree, once.
 private_update()
 {
-	local suite=$1 dir=$APT_DIR/$1
+	local name=$1 dir=$APT_DIR/$1 suite any=''
 
-	private_apt "$suite"
+	private_apt "$name"
 	if [[ -e $dir/updated ]]; then
 		return 0
 	fi
 	mkdir -p "$dir/sources" "$dir/lists/partial" "$dir/cache/archives/partial"
-	if ! private_sources "$suite" "$dir/sources/$suite"; then
-		say "apt: no source for $(release_codename) to derive $suite from"
+	for suite in "${@:$(($# > 1 ? 2 : 1))}"; do
+		if private_sources "$suite" "$dir/sources/$suite"; then
+			any=1
+		fi
+	done
+	if [[ -z $any ]]; then
+		say "apt: no source for $(release_codename) to derive $name from"
 		return 1
 	fi
 	if ! apt-get "${apt_options[@]}" -o APT::Sandbox::User=root -qq \
 	     -o Acquire::Retries=3 update >"$dir/update.log" 2>&1; then
-		say "apt: no lists for $suite: $(tail -n1 "$dir/update.log")"
+		say "apt: no lists for $name: $(tail -n1 "$dir/update.log")"
 		return 1
 	fi
 	touch "$dir/updated"
@@ -169,4 +175,34 @@ apt_download()
 	(cd "$dir" && apt-get "${apt_options[@]}" -q \
 		-o APT::Sandbox::User=root -o Acquire::Retries=3 \
 		download "$@") >"$dir/download.log" 2>&1
+}
+
+# apt_fetch_closure DIR RELEASE SUITE PACKAGE...: downloads packages of SUITE,
+# which belongs to RELEASE, and all that they depend on, into DIR, as for a
+# machine on which nothing is installed.
+apt_fetch_closure()
+{
+	local dir=$1 release=$2 suite=$3 log
+
+	shift 3
+	mkdir -p "$dir/partial"
+	log=$dir/download.log
+	if [[ $suite == "$release" ]]; then
+		private_update "$release" || return 1
+	else
+		private_update "$suite+$release" "$suite" "$release" || return 1
+	fi
+	: >"$dir/status"
+	if ! apt-get "${apt_options[@]}" -q -y -t "$suite" \
+	     -o APT::Sandbox::User=root -o Acquire::Retries=3 \
+	     -o Debug::NoLocking=1 \
+	     -o "Dir::State::Status=$dir/status" \
+	     -o "Dir::Cache::Archives=$dir" \
+	     --no-install-recommends --download-only install "$@" \
+	     >"$log" 2>&1; then
+		say "apt: cannot fetch $*: $(tail -n1 "$log")"
+		rm -f "$APT_DIR/$suite+$release/updated" \
+			"$APT_DIR/$release/updated"
+		return 1
+	fi
 }

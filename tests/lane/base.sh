@@ -18,110 +18,81 @@ LANE_MODULES=(
 	irqbypass kvm kvm_amd vhost_vsock
 )
 
-# Sets qemu_command, an array: the emulator with what makes it run in place.
+# Releases whose QEMU is tried, best first; "-backports" is added to the first
+# try of each.  QEMU before 10 corrupts flags in nested guests (cmpxchg16b), and
+# before 10.2 an interrupt can get lost between a CPU and the main loop.
+LANE_QEMU_RELEASES=(trixie bookworm)
+
+# Sets qemu_command, an array: the emulator with what makes it run in place,
+# by the loader and libraries of its own release.
 lane_qemu()
 {
-	local dir=$LANE_CACHE/qemu version
+	local dir=$LANE_CACHE/qemu root=$LANE_CACHE/qemu/root version
 
 	if [[ ! -s $dir/version ]]; then
 		fetch_qemu "$dir"
 	fi
 	version=$(<"$dir/version")
-	qemu_command=(env "LD_LIBRARY_PATH=$(qemu_libraries "$dir")"
-		"$dir/root/usr/bin/qemu-system-x86_64"
-		-L "$dir/root/usr/share/qemu" -L "$dir/root/usr/share/seabios")
+	qemu_run "$root"
+	qemu_command+=(-L "$root/usr/share/qemu" -L "$root/usr/share/seabios")
 	# No XSAVE, AVX or five-level tables: guests boot a quarter faster.
 	qemu_cpu=${WHERRY_LANE_CPU:-Nehalem,vendor=AuthenticAMD,+svm,+npt,+rdtscp,+x2apic}
 	if ((version < 10)); then
-		# Before 10, cmpxchg16b corrupts the flags in a nested guest.
 		qemu_cpu=${WHERRY_LANE_CPU:-Nehalem,vendor=AuthenticAMD,+svm,+npt,+rdtscp,-cx16}
 	fi
 }
 
-qemu_libraries()
+# Sets qemu_command to what starts the QEMU unpacked below a folder.
+qemu_run()
 {
-	printf '%s\n' "$1/root/usr/lib/x86_64-linux-gnu:$1/root/lib/x86_64-linux-gnu"
+	local root=$1 lib=$1/usr/lib/x86_64-linux-gnu
+
+	qemu_command=("$lib/ld-linux-x86-64.so.2" --library-path
+		"$lib:$root/lib/x86_64-linux-gnu"
+		"$root/usr/bin/qemu-system-x86_64")
+	if [[ ! -e ${qemu_command[0]} ]]; then
+		qemu_command[0]=$root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
+	fi
 }
 
-# Takes the release's own QEMU when it is 10 or later, else the backports'.
+# Unpacks QEMU and all that it needs, the C library included: nothing of it
+# depends on this machine's release, and nothing is installed.
 fetch_qemu()
 {
-	local dir=$1 suite='' own round
-	local -a names missing tried=()
+	local dir=$1 release suite
 
 	need apt-get dpkg
-	own=$(candidate qemu-system-x86)
-	own=${own#*:}
-	if ((${own%%.*} < 10)) 2>/dev/null; then
-		suite=$(release_codename)-backports
-		if ! private_update "$suite" ||
-		   [[ -z $(candidate qemu-system-x86 "${apt_options[@]}") ]]; then
-			say "lane: no QEMU in $suite; taking this release's ${own:-?}"
-			suite=''
-		fi
-	fi
-	say "lane: fetching QEMU for the nested lane${suite:+ from $suite}"
-	rm -rf "$dir.new"
-	apt_fetch "$dir.new/debs" "$suite" qemu-system-x86 \
-		qemu-system-common qemu-system-data seabios ||
-		die "QEMU: download failed"
-	unpack_debs "$dir.new"
-
-	# Its libraries that this machine lacks, and what those lack in turn.
-	for round in 1 2 3; do
-		mapfile -t names < <(qemu_lacks "$dir.new" "${tried[@]}")
-		((${#names[@]})) || break
-		mapfile -t missing < <(printf '%s\n' "${names[@]}" | sort -u)
-		apt_fetch "$dir.new/debs" '' "${missing[@]}" ||
-			die "QEMU's libraries (round $round): download failed"
-		tried+=("${missing[@]}")
-		unpack_debs "$dir.new"
+	for release in "${LANE_QEMU_RELEASES[@]}"; do
+		for suite in "$release-backports" "$release"; do
+			rm -rf "$dir.new"
+			mkdir -p "$dir.new"
+			say "lane: fetching QEMU for the nested lane from $suite"
+			if apt_fetch_closure "$dir.new/debs" "$release" "$suite" \
+				qemu-system-x86 && unpack_qemu "$dir.new"; then
+				rm -rf "$dir"
+				mv "$dir.new" "$dir"
+				return
+			fi
+		done
 	done
-	qemu_version "$dir.new" >"$dir.new/version"
-	rm -rf "$dir.new/debs" "$dir"
-	mv "$dir.new" "$dir"
+	die "QEMU: none of ${LANE_QEMU_RELEASES[*]} has one that runs here"
 }
 
-unpack_debs()
+unpack_qemu()
 {
-	local dir=$1 deb
+	local dir=$1 deb text
 
 	for deb in "$dir"/debs/*.deb; do
-		dpkg-deb -f "$deb" Depends >>"$dir/depends"
-		dpkg -x "$deb" "$dir/root"
+		dpkg -x "$deb" "$dir/root" || return 1
 	done
-}
-
-# Names the library packages to fetch: only when a library is missing, those
-# that are depended on, not installed, and not tried before.
-qemu_lacks()
-{
-	local dir=$1 name lacking state
-
-	shift
-	# No "grep -q" at the end of a pipe: ldd would die of SIGPIPE at times.
-	lacking=$(LD_LIBRARY_PATH=$(qemu_libraries "$dir") \
-		ldd "$dir/root/usr/bin/qemu-system-x86_64")
-	[[ $lacking == *'not found'* ]] || return 0
-	sed 's/[,|]/\n/g' "$dir/depends" | awk '{ print $1 }' |
-	grep '^lib' | sort -u | while read -r name; do
-		state=$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null) || true
-		if [[ " $* " == *" $name "* || $state == installed ]]; then
-			continue
-		fi
-		[[ -z $(candidate "$name") ]] || printf '%s\n' "$name"
-	done
-}
-
-qemu_version()
-{
-	local dir=$1 text
-
-	text=$(LD_LIBRARY_PATH=$(qemu_libraries "$dir") \
-		"$dir/root/usr/bin/qemu-system-x86_64" --version) ||
-		die "QEMU: the unpacked one does not run"
+	rm -rf "$dir/debs"
+	qemu_run "$dir/root"
+	if ! text=$("${qemu_command[@]}" --version); then
+		say "lane: QEMU: the unpacked one does not run"
+		return 1
+	fi
 	text=${text#*version }
-	printf '%s\n' "${text%%.*}"
+	printf '%s\n' "${text%%.*}" >"$dir/version"
 }
 
 # The libraries that the given ELF files load, by the names they load.

@@ -12,7 +12,14 @@
 # $WHERRY_LOGS is brought back.  124: out of time, 125: L1 failed.
 #
 # WHERRY_LANE_MEMORY (3G), WHERRY_LANE_TIMEOUT (1200 s), WHERRY_LANE_CPU,
-# WHERRY_LANE_CPUS (2) change the machine.
+# WHERRY_LANE_CPUS (1) change the machine; WHERRY_LANE_NAME names its console's
+# log. Several may run at once.
+#
+# One CPU, because QEMU's threads of several corrupt what runs in them when
+# guests have more than one vCPU: of 40 boots of a guest with 4 vCPUs in an L1
+# with 2 CPUs three went wrong, and twice L1's own kernel panicked; in an L1
+# with 1 CPU none of 90 did. To use more cores, run more machines, as
+# tests/guest/run does.
 
 set -euo pipefail
 # shellcheck source=tests/lane/env.sh
@@ -103,7 +110,7 @@ build_job()
 
 main()
 {
-	local kernel run console memory pair status=0 word
+	local kernel run console kept memory pair status=0 word
 	local -a with=() environment=() machine=()
 
 	while [[ ${1:-} == --with ]]; do
@@ -126,14 +133,16 @@ main()
 	run=$(mktemp -d "$LANE_CACHE/run.XXXXXX")
 	# shellcheck disable=SC2064
 	trap "rm -rf '$run'" EXIT
-	console=$WHERRY_LOGS/lane-console-$$.log
+	console=$WHERRY_LOGS/lane-${WHERRY_LANE_NAME:-$$}.console
+	kept=$WHERRY_LOGS/lane-${WHERRY_LANE_NAME:-last}.console
 	build_job "$run/job.tar" ${with[@]+"${with[@]}"}
 	memory=${WHERRY_LANE_MEMORY:-3G}
 
 	while IFS= read -r pair; do
 		environment+=(--env "$pair")
 	done < <(env | grep -E '^(WHERRY[A-Z_]*|TERM)=')
-	environment+=(--env "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	environment+=(--env WHERRY_LANE_INSIDE=1
+		--env "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 		--env HOME=/root --env USER=root --env LANG=C.UTF-8 --env SHELL=/bin/bash)
 
 	word="console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off audit=0"
@@ -142,7 +151,7 @@ main()
 	# shellcheck disable=SC2054 # the commas are QEMU's
 	machine=(-nodefaults -no-user-config -no-reboot -display none
 		-accel tcg,thread=multi -cpu "$qemu_cpu"
-		-smp "${WHERRY_LANE_CPUS:-2}" -m "$memory"
+		-smp "${WHERRY_LANE_CPUS:-1}" -m "$memory"
 		-kernel "$kernel/vmlinux" -initrd "$base_initrd" -append "$word"
 		-serial "file:$console"
 		-drive "id=tools,if=none,format=raw,readonly=on,file.locking=off,file=$base_disk"
@@ -164,7 +173,7 @@ main()
 	fi
 
 	"$(find_python)" "$WHERRY_SRC/tests/lane/relay.py" \
-		--console "$console" --logs "$WHERRY_LOGS" --cwd "$PWD" \
+		--console "$console" --keep "$kept" --logs "$WHERRY_LOGS" --cwd "$PWD" \
 		"${environment[@]}" --command "$@" \
 		--qemu "${qemu_command[@]}" "${machine[@]}" || status=$?
 	return "$status"

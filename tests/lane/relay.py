@@ -4,12 +4,13 @@
 
 Called by tests/lane/nested.sh:
 
-    relay.py --console FILE --logs DIR --cwd DIR [--env NAME=VALUE]...
-             --command ARGUMENT... --qemu QEMU-COMMAND...
+    relay.py --console FILE --keep FILE --logs DIR --cwd DIR
+             [--env NAME=VALUE]... --command ARGUMENT... --qemu QEMU-COMMAND...
 
 Starts the machine, speaks the frames described in agent.c over a socket pair
 that is its virtio-serial port, and leaves with the command's exit status;
-with 125 when the machine itself failed, 124 when time was up.
+with 125 when the machine itself failed, 124 when time was up.  The machine's
+console goes to a file, which takes its second name when nothing failed.
 """
 
 import fcntl
@@ -298,8 +299,7 @@ def main():
     if error is None:
         console = options["--console"]
         os.unlink(console + ".qemu")
-        os.replace(console, os.path.join(options["--logs"],
-                                         "lane-console.log"))
+        os.replace(console, options["--keep"])
         sys.exit(relay.status)
     if str(error):
         explain(options["--console"])
