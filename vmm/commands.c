@@ -20,6 +20,7 @@ static const char *const event_names[] = {
 	[MACHINE_EVENT_SHUTDOWN] = "SHUTDOWN",
 	[MACHINE_EVENT_RESET] = "RESET",
 	[MACHINE_EVENT_SNAPSHOT_SAVED] = "SNAPSHOT_SAVED",
+	[MACHINE_EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
 	[MACHINE_EVENT_VSOCK_GATE] = "VSOCK_GATE",
 };
 _Static_assert(sizeof(event_names) / sizeof(*event_names) == MACHINE_EVENTS,
@@ -116,19 +117,37 @@ static int quit(void *opaque, json_t *arguments, json_t **result,
 	return 0;
 }
 
-static int snapshot_save(void *opaque, json_t *arguments, json_t **result,
-			 struct fail *why)
+/* Return: the argument "path", NULL with the reason: it cannot be one. */
+static const char *path_argument(json_t *arguments, struct fail *why)
 {
 	const json_t *value = json_object_get(arguments, "path");
 	const char *path = json_string_value(value);
 
+	if (path && *path && strlen(path) < PATH_MAX)
+		return path;
 	if (!path || !*path)
-		return fail(why, -EINVAL, "Parameter 'path' is empty");
-	if (strlen(path) >= PATH_MAX)
-		return fail(why, -ENAMETOOLONG, "Parameter 'path' has %zu "
-			    "bytes, at most %d expected", strlen(path),
-			    PATH_MAX - 1);
-	return machine_save(opaque, path, result, why);
+		fail(why, -EINVAL, "Parameter 'path' is empty");
+	else
+		fail(why, -EINVAL, "Parameter 'path' has %zu bytes, at most "
+		     "%d expected", strlen(path), PATH_MAX - 1);
+	return NULL;
+}
+
+static int snapshot_save(void *opaque, json_t *arguments,
+			 struct control_pending *pending, struct fail *why)
+{
+	const char *path = path_argument(arguments, why);
+
+	return path ? machine_save(opaque, path, pending, why) : -EINVAL;
+}
+
+static int snapshot_verify_command(void *opaque, json_t *arguments,
+				   struct control_pending *pending,
+				   struct fail *why)
+{
+	const char *path = path_argument(arguments, why);
+
+	return path ? machine_verify(opaque, path, pending, why) : -EINVAL;
 }
 
 static const struct control_argument capabilities_arguments[] = {
@@ -136,20 +155,23 @@ static const struct control_argument capabilities_arguments[] = {
 	{ 0 }
 };
 
-static const struct control_argument save_arguments[] = {
+static const struct control_argument path_arguments[] = {
 	{ "path", CONTROL_PATH, true },
 	{ 0 }
 };
 
 const struct control_command machine_commands[] = {
-	{ "qmp_capabilities", capabilities_arguments, NULL },
-	{ "query-commands", NULL, query_commands },
-	{ "query-version", NULL, query_version },
-	{ "query-status", NULL, query_status },
-	{ "query-vsock", NULL, query_vsock },
-	{ "stop", NULL, stop },
-	{ "cont", NULL, cont },
-	{ "quit", NULL, quit },
-	{ "snapshot-save", save_arguments, snapshot_save },
+	{ .name = "qmp_capabilities", .argument = capabilities_arguments },
+	{ .name = "query-commands", .run = query_commands },
+	{ .name = "query-version", .run = query_version },
+	{ .name = "query-status", .run = query_status },
+	{ .name = "query-vsock", .run = query_vsock },
+	{ .name = "stop", .run = stop },
+	{ .name = "cont", .run = cont },
+	{ .name = "quit", .run = quit },
+	{ .name = "snapshot-save", .argument = path_arguments,
+	  .begin = snapshot_save },
+	{ .name = "snapshot-verify", .argument = path_arguments,
+	  .begin = snapshot_verify_command },
 	{ 0 }
 };

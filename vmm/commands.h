@@ -18,6 +18,9 @@
  *     "reason": "guest-reset"}
  * @MACHINE_EVENT_SNAPSHOT_SAVED: data: {"path": string} and what
  *     machine_save() reports
+ * @MACHINE_EVENT_SNAPSHOT_PROGRESS: saving or verifying takes its time; data:
+ *     {"path": string, "phase": "copying" | "syncing" | "verifying",
+ *     "done": bytes, "total": bytes}
  * @MACHINE_EVENT_VSOCK_GATE: the gate of the vsock device has moved; data:
  *     {"from": state, "to": state} as query-vsock has them, and "forced": bool:
  *     let through without the driver's answer
@@ -29,6 +32,7 @@ enum machine_event {
 	MACHINE_EVENT_SHUTDOWN,
 	MACHINE_EVENT_RESET,
 	MACHINE_EVENT_SNAPSHOT_SAVED,
+	MACHINE_EVENT_SNAPSHOT_PROGRESS,
 	MACHINE_EVENT_VSOCK_GATE,
 	MACHINE_EVENTS
 };

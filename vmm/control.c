@@ -4,7 +4,8 @@
  *
  * Owns the listener and the connections. Everything runs on the loop thread,
  * so there is no lock; a command runs to its end before anything else happens,
- * which keeps replies in order.
+ * or, if it takes its time, before anything else of its client's happens, which
+ * keeps replies in order.
  *
  * Theory: a client is read as long as it reads. With more than OUTPUT_PAUSE
  * bytes of answers unsent its next requests stay where they are, in the buffer
@@ -17,7 +18,9 @@
  *   any ──error, output limit──▶ dead ──its handler returns──▶ freed
  *
  * A client may die within its own command (an event it cannot be sent); it is
- * freed only when nothing on the stack holds it: see busy.
+ * freed only when nothing on the stack holds it (see busy) and no command of
+ * its own goes on (see pending): its next requests wait until then, and that
+ * it left, or died, makes no difference before then.
  */
 #include "vmm/control.h"
 
@@ -51,6 +54,7 @@
  * @deaf: it left; what it asked before is still carried out
  * @dead: to be freed
  * @busy: somebody on the stack holds it
+ * @pending: its command that goes on, if any
  */
 struct client {
 	struct loop_source source;
@@ -67,6 +71,7 @@ struct client {
 	bool deaf;
 	bool dead;
 	bool busy;
+	struct control_pending pending;
 };
 
 /**
@@ -208,9 +213,9 @@ static void client_work(struct client *cl)
 {
 	struct control *c = cl->control;
 	struct fail why;
-	json_t *request;
+	json_t *request, *reply;
 
-	while (!cl->dead) {
+	while (!cl->dead && !cl->pending.waiting) {
 		cl->paused = client_unsent(cl) >= OUTPUT_PAUSE;
 		if (cl->paused)
 			return;
@@ -218,9 +223,11 @@ static void client_work(struct client *cl)
 		case JSON_STREAM_MORE:
 			return;
 		case JSON_STREAM_VALUE:
-			client_send(cl, control_answer(c->table, c->opaque,
-						       &cl->negotiated,
-						       request));
+			reply = control_answer(c->table, c->opaque,
+					       &cl->negotiated, request,
+					       &cl->pending);
+			if (!cl->pending.waiting)
+				client_send(cl, reply);
 			json_decref(request);
 			break;
 		case JSON_STREAM_BAD:
@@ -241,6 +248,13 @@ static void client_settle(struct client *cl)
 	size_t unsent = client_unsent(cl);
 	uint32_t events = 0;
 
+	if (cl->pending.waiting) {
+		if (cl->dead)
+			shutdown(cl->source.fd, SHUT_RDWR);
+		events = unsent && !cl->dead ? EPOLLOUT : 0;
+		loop_modify(cl->control->loop, &cl->source, events);
+		return;
+	}
 	if (cl->dead || (cl->leaving && !cl->paused && !unsent)) {
 		client_free(cl);
 		return;
@@ -259,8 +273,20 @@ static void client_ready(struct loop_source *source, uint32_t events)
 	cl->busy = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		client_flush(cl);
-	if (!cl->dead && !cl->leaving && !cl->paused)
+	if (!cl->dead && !cl->leaving && !cl->paused && !cl->pending.waiting)
 		client_read(cl);
+	client_work(cl);
+	cl->busy = false;
+	client_settle(cl);
+}
+
+/* A command that had begun is done; the requests behind it come next. */
+static void client_answered(struct control_pending *pending, json_t *reply)
+{
+	struct client *cl = loop_owner(pending, struct client, pending);
+
+	cl->busy = true;
+	client_send(cl, reply);
 	client_work(cl);
 	cl->busy = false;
 	client_settle(cl);
@@ -284,6 +310,7 @@ int control_adopt(struct control *c, int fd)
 	cl->source.fn = client_ready;
 	cl->control = c;
 	cl->slot = slot;
+	cl->pending.answer = client_answered;
 	rc = loop_add(c->loop, &cl->source, EPOLLIN);
 	if (rc < 0)
 		goto free_client;

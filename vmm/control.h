@@ -37,7 +37,7 @@ struct control *control_new(struct loop *loop, const char *path,
  * control_free() - close all connections and remove the socket
  *
  * What is still to be sent is sent as far as that goes without waiting. Not
- * from within a command.
+ * from within a command, and not while one goes on (control_complete()).
  */
 void control_free(struct control *c);
 

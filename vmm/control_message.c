@@ -187,9 +187,26 @@ static int negotiate(json_t *arguments, struct fail *why)
 		    name ? name : "?");
 }
 
+static bool is_negotiation(const struct control_command *command)
+{
+	return !command->run && !command->begin;
+}
+
+/* How a command went; takes over @result. */
+static json_t *outcome(int rc, json_t *result, const struct fail *why)
+{
+	if (rc < 0) {
+		json_decref(result);
+		return error_reply(ERROR_GENERIC, *why->text ? why->text :
+				   strerror(-rc));
+	}
+	return json_pack("{s:o}", "return", result ? result : json_object());
+}
+
 /* Carry out what was found to be in order. */
 static json_t *run_command(const struct control_command *command, void *opaque,
-			   bool *negotiated, json_t *arguments)
+			   bool *negotiated, json_t *arguments,
+			   struct control_pending *pending)
 {
 	struct fail why = { .text = "" };
 	json_t *result = NULL;
@@ -198,18 +215,18 @@ static json_t *run_command(const struct control_command *command, void *opaque,
 	rc = check_arguments(command, arguments, &why);
 	if (rc < 0)
 		return error_reply(ERROR_GENERIC, why.text);
+	if (command->begin) {
+		rc = command->begin(opaque, arguments, pending, &why);
+		pending->waiting = rc >= 0;
+		return rc < 0 ? outcome(rc, NULL, &why) : NULL;
+	}
 	if (command->run)
 		rc = command->run(opaque, arguments, &result, &why);
 	else
 		rc = negotiate(arguments, &why);
-	if (rc < 0) {
-		json_decref(result);
-		return error_reply(ERROR_GENERIC, *why.text ? why.text :
-				   strerror(-rc));
-	}
-	if (!command->run)
+	if (rc >= 0 && is_negotiation(command))
 		*negotiated = true;
-	return json_pack("{s:o}", "return", result ? result : json_object());
+	return outcome(rc, result, &why);
 }
 
 /* The members of a request, none of them unknown. */
@@ -241,7 +258,8 @@ static int check_request(json_t *request, struct fail *why)
 }
 
 static json_t *answer(const struct control_command *table, void *opaque,
-		      bool *negotiated, json_t *request)
+		      bool *negotiated, json_t *request,
+		      struct control_pending *pending)
 {
 	const struct control_command *command;
 	struct fail why = { .text = "" };
@@ -252,7 +270,7 @@ static json_t *answer(const struct control_command *table, void *opaque,
 		return error_reply(ERROR_GENERIC, why.text);
 	name = json_string_value(json_object_get(request, "execute"));
 	command = control_find_command(table, name);
-	if (!*negotiated && (!command || command->run))
+	if (!*negotiated && (!command || !is_negotiation(command)))
 		return error_reply(ERROR_NOT_FOUND, "Expecting capabilities "
 				   "negotiation with 'qmp_capabilities'");
 	if (!command) {
@@ -260,7 +278,7 @@ static json_t *answer(const struct control_command *table, void *opaque,
 		     name);
 		return error_reply(ERROR_NOT_FOUND, why.text);
 	}
-	if (*negotiated && !command->run)
+	if (*negotiated && is_negotiation(command))
 		return error_reply(ERROR_NOT_FOUND, "Capabilities negotiation "
 				   "is already complete, command ignored");
 
@@ -268,20 +286,41 @@ static json_t *answer(const struct control_command *table, void *opaque,
 	arguments = arguments ? json_incref(arguments) : json_object();
 	if (!arguments)
 		return NULL;
-	reply = run_command(command, opaque, negotiated, arguments);
+	reply = run_command(command, opaque, negotiated, arguments, pending);
 	json_decref(arguments);
 	return reply;
 }
 
-json_t *control_answer(const struct control_command *table, void *opaque,
-		       bool *negotiated, json_t *request)
+/* Return: @reply, or NULL. */
+static json_t *with_id(json_t *reply, json_t *id)
 {
-	json_t *id = json_object_get(request, "id");
-	json_t *reply = answer(table, opaque, negotiated, request);
-
 	if (reply && id && json_object_set(reply, "id", id) < 0) {
 		json_decref(reply);
 		return NULL;
 	}
 	return reply;
+}
+
+json_t *control_answer(const struct control_command *table, void *opaque,
+		       bool *negotiated, json_t *request,
+		       struct control_pending *pending)
+{
+	json_t *id = json_object_get(request, "id");
+	json_t *reply = answer(table, opaque, negotiated, request, pending);
+
+	if (!pending->waiting)
+		return with_id(reply, id);
+	pending->id = json_incref(id);
+	return NULL;
+}
+
+void control_complete(struct control_pending *pending, int rc, json_t *result,
+		      const struct fail *why)
+{
+	json_t *reply = with_id(outcome(rc, result, why), pending->id);
+
+	json_decref(pending->id);
+	pending->id = NULL;
+	pending->waiting = false;
+	pending->answer(pending, reply);
 }

@@ -41,19 +41,40 @@ struct control_argument {
 };
 
 /**
+ * struct control_pending - an answer that is owed
+ * @id: "id" of the request; NULL: it had none
+ * @waiting: a command has begun and is not done
+ * @answer: called with the reply, whose reference is taken over; NULL: out of
+ *     memory
+ *
+ * Embedded in its connection. Zeroed but for @answer: nothing is owed.
+ */
+struct control_pending {
+	json_t *id;
+	bool waiting;
+	void (*answer)(struct control_pending *pending, json_t *reply);
+};
+
+/**
  * struct control_command - a command
  * @name: NULL ends a table
  * @argument: its arguments, or NULL: none
  * @run: carry it out. @arguments is an object with what the table allows and
  *     nothing else, borrowed. Sets *@result to a new reference, or leaves it
  *     NULL for {}. Return: 0, or a negative errno with the reason.
- *     NULL: this is the negotiation itself.
+ *     NULL, as @begin: this is the negotiation itself.
+ * @begin: instead of @run, for what takes its time: start it. Return: 0:
+ *     control_complete(@pending) is going to be called once, later, on this
+ *     thread, not before this has returned; or a negative errno with the
+ *     reason: @pending is nobody's business any more.
  */
 struct control_command {
 	const char *name;
 	const struct control_argument *argument;
 	int (*run)(void *opaque, json_t *arguments, json_t **result,
 		   struct fail *why);
+	int (*begin)(void *opaque, json_t *arguments,
+		     struct control_pending *pending, struct fail *why);
 };
 
 /** control_find_command() - Return: the row, or NULL */
@@ -72,11 +93,26 @@ json_t *control_greeting(void);
  * @opaque: for their run()
  * @negotiated: of this connection: whether `qmp_capabilities` came; updated
  * @request: any JSON, borrowed
+ * @pending: nothing is owed. Afterwards pending->waiting tells whether the
+ *     reply comes later, by pending->answer()
  *
- * Return: the reply, a new reference; NULL: out of memory.
+ * Return: the reply, a new reference; NULL: it comes later, or out of memory.
  */
 json_t *control_answer(const struct control_command *table, void *opaque,
-		       bool *negotiated, json_t *request);
+		       bool *negotiated, json_t *request,
+		       struct control_pending *pending);
+
+/**
+ * control_complete() - a command that begun is done
+ * @pending: as its begin() got it
+ * @rc: 0 or negative errno
+ * @result: as of run(), the reference is taken over; NULL for {}
+ * @why: the reason if @rc is negative
+ *
+ * Context: loop thread, not from within begin().
+ */
+void control_complete(struct control_pending *pending, int rc, json_t *result,
+		      const struct fail *why);
 
 /**
  * control_error() - an error that no request belongs to

@@ -13,6 +13,7 @@ libvmm_a_SOURCES = \
 	vmm/machine_internal.h \
 	vmm/machine_query.c \
 	vmm/machine_state.c \
+	vmm/machine_task.c \
 	vmm/manifest.c vmm/manifest.h \
 	vmm/option_value.c vmm/option_value.h \
 	vmm/option_vsock.c vmm/option_vsock.h \
@@ -21,7 +22,8 @@ libvmm_a_SOURCES = \
 	vmm/snapshot_place.c \
 	vmm/snapshot_write.c \
 	vmm/vcpu.c vmm/vcpu.h \
-	vmm/vm.c vmm/vm.h
+	vmm/vm.c vmm/vm.h \
+	vmm/worker.c vmm/worker.h
 
 bin_PROGRAMS += wherry
 wherry_SOURCES = vmm/main.c

@@ -302,6 +302,7 @@ int machine_run(const struct machine_options *options, struct fail *why)
 	status = loop_run(m->loop);
 	vcpus_stop(&m->vm);
 	m->running = false;
+	machine_finish_tasks(m);
 	if (status == MACHINE_EXIT_POWEROFF || status == MACHINE_EXIT_RESET)
 		finish(m);
 	tell(m, MACHINE_EVENT_SHUTDOWN,

@@ -15,6 +15,7 @@
 #include "devices/vsock/device.h"
 #include "devices/vsock/unix.h"
 #include "virtio/fail.h"
+#include "vmm/control_message.h"
 
 /* Ranges in --vsock ports=. */
 #define VSOCK_OPTION_RANGES 16u
@@ -91,13 +92,27 @@ void machine_cont(struct machine *m);
 /** machine_quit() - end the process with @status after this loop turn */
 void machine_quit(struct machine *m, int status);
 /**
- * machine_save() - snapshot into directory @path; a running guest goes on after
- * @stats: a new JSON object: "path", "pause-us", "memory-bytes" (RAM),
- *     "memory-written" (thereof not zero), "state-bytes"; also the data of the
- *     SNAPSHOT_SAVED event
+ * machine_save() - snapshot into directory @path
+ * @reply: completed when the snapshot is on stable storage, with a JSON object:
+ *     "path", "pause-us", "memory-bytes" (RAM), "memory-written" (thereof not
+ *     zero), "state-bytes"; also the data of the SNAPSHOT_SAVED event
+ *
+ * Returns as soon as memory is copied; a guest that was running runs again by
+ * then. SNAPSHOT_PROGRESS events tell how far it is if it takes long.
+ *
+ * Return: 0, or negative errno: @reply is not used. -EBUSY: one at a time.
  */
-int machine_save(struct machine *m, const char *path, json_t **stats,
-		 struct fail *why);
+int machine_save(struct machine *m, const char *path,
+		 struct control_pending *reply, struct fail *why);
+/**
+ * machine_verify() - check the snapshot in directory @path, memory and all
+ * @reply: completed with a JSON object: "path", "memory-bytes", or with what is
+ *     wrong with it
+ *
+ * Return: as machine_save().
+ */
+int machine_verify(struct machine *m, const char *path,
+		   struct control_pending *reply, struct fail *why);
 /** machine_query_vsock() - new JSON object, or NULL: no vsock device */
 json_t *machine_query_vsock(const struct machine *m);
 

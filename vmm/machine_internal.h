@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between machine.c, machine_devices.c, machine_state.c, machine_query.c.
+ * Between machine.c, machine_devices.c, machine_state.c, machine_query.c,
+ * machine_task.c.
  */
 #ifndef WHERRY_VMM_MACHINE_INTERNAL_H
 #define WHERRY_VMM_MACHINE_INTERNAL_H
@@ -42,6 +43,16 @@ struct machine_slot {
 };
 
 /**
+ * enum machine_task_kind - what goes on beside the machine, one of each kind
+ * @MACHINE_SAVE: a snapshot on its way to stable storage
+ * @MACHINE_VERIFY: a snapshot being read
+ * @MACHINE_TASKS: how many
+ */
+enum machine_task_kind { MACHINE_SAVE, MACHINE_VERIFY, MACHINE_TASKS };
+
+struct machine_task;
+
+/**
  * struct machine - one guest with its devices
  * @options: what the command line asked for
  * @loop: everything but vCPUs runs there
@@ -64,6 +75,7 @@ struct machine_slot {
  * @started: they have run at least once
  * @status: exit status of the process, once it ends
  * @reason: SHUTDOWN event's "reason"
+ * @task: what is going on beside it; NULL: nothing of that kind
  */
 struct machine {
 	const struct machine_options *options;
@@ -86,6 +98,7 @@ struct machine {
 	bool started;
 	int status;
 	const char *reason;
+	struct machine_task *task[MACHINE_TASKS];
 };
 
 /* machine_devices.c */
@@ -117,7 +130,20 @@ struct machine_shape {
 int machine_read_shape(const struct machine_options *options,
 		       struct state_node *root, struct machine_shape *shape,
 		       struct fail *why);
+/** machine_save_state() - all but memory; vCPUs parked, devices at rest */
+int machine_save_state(struct machine *m, struct state_writer *w,
+		       struct fail *why);
 /** machine_load() - vCPUs, irqchip, devices; leaves @root */
 int machine_load(struct machine *m, struct state_node *root, struct fail *why);
+
+/* machine_task.c */
+
+/**
+ * machine_finish_tasks() - before the machine goes
+ *
+ * Waits until a save is on stable storage; cuts verifying short. Whoever asked
+ * for them is answered.
+ */
+void machine_finish_tasks(struct machine *m);
 
 #endif

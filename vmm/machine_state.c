@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Saving and loading a whole machine.
+ * The state of a whole machine: writing it down, loading it.
  *
- * Called by machine.c and by the control socket, on the loop thread.
+ * Called by machine.c and machine_task.c on the loop thread, vCPUs parked.
  *
  * Order of saving: devices first, because their last work may still raise
  * interrupts; then vCPUs; then irqchip and clock. Order of loading: vCPUs,
@@ -12,21 +12,10 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <time.h>
 
-#include "vmm/commands.h"
 #include "vmm/machine_internal.h"
-#include "vmm/snapshot.h"
 
 #define STATE_VERSION 1
-
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
-}
 
 static void save_shape(const struct machine *m, struct state_writer *w)
 {
@@ -97,8 +86,8 @@ int machine_read_shape(const struct machine_options *options,
 	return check_vsock(&options->vsock, queue_size, seqpacket, why);
 }
 
-static int save_state(struct machine *m, struct state_writer *w,
-		      struct fail *why)
+int machine_save_state(struct machine *m, struct state_writer *w,
+		       struct fail *why)
 {
 	int err = 0;
 
@@ -140,87 +129,4 @@ int machine_load(struct machine *m, struct state_node *root, struct fail *why)
 	if (!err)
 		err = state_leave(root, why);
 	return err;
-}
-
-/**
- * struct pause - how long a running guest was stopped for a save
- * @m: its machine
- * @start: when it was stopped, microseconds
- * @length: how long, microseconds; 0: it is stopped still
- */
-struct pause {
-	struct machine *m;
-	uint64_t start;
-	uint64_t length;
-};
-
-static void pause_begin(struct pause *pause, struct machine *m)
-{
-	*pause = (struct pause){ .m = m, .start = now_us() };
-	vcpus_park(&m->vm);
-	machine_drain(m);
-}
-
-/* Once; when memory is copied, or when copying it failed. */
-static void pause_end(void *opaque)
-{
-	struct pause *pause = opaque;
-
-	if (pause->length)
-		return;
-	if (pause->m->running)
-		vcpus_resume(&pause->m->vm);
-	pause->length = now_us() - pause->start + 1;
-}
-
-/* vCPUs are parked, devices at rest; @pause ends as soon as may be. */
-static int write_snapshot(struct machine *m, const char *path,
-			  struct pause *pause, struct snapshot_stats *stats,
-			  struct fail *why)
-{
-	struct snapshot_job job = {
-		.path = path,
-		.memory = &m->vm.memory,
-		.memory_fd = m->vm.memory_fd,
-		.copied = pause_end,
-		.opaque = pause,
-	};
-	struct state_writer w;
-	int err;
-
-	err = state_writer_init(&w);
-	if (err)
-		return fail(why, err, "snapshot %s: out of memory", path);
-	err = save_state(m, &w, why);
-	if (!err)
-		err = state_writer_finish(&w, &job.state, &job.state_len, why);
-	if (!err)
-		err = snapshot_write_job(&job, stats, why);
-	state_writer_free(&w);
-	return err;
-}
-
-int machine_save(struct machine *m, const char *path, json_t **result,
-		 struct fail *why)
-{
-	struct snapshot_stats stats;
-	struct pause pause;
-	int err;
-
-	pause_begin(&pause, m);
-	err = write_snapshot(m, path, &pause, &stats, why);
-	pause_end(&pause);
-	if (err)
-		return err;
-	*result = json_pack("{ss sI sI sI sI}", "path", path,
-			    "pause-us", (json_int_t)pause.length,
-			    "memory-bytes", (json_int_t)stats.memory_bytes,
-			    "memory-written", (json_int_t)stats.memory_written,
-			    "state-bytes", (json_int_t)stats.state_bytes);
-	if (!*result)
-		return fail(why, -ENOMEM, "out of memory");
-	control_event(m->control,
-		      machine_event_name(MACHINE_EVENT_SNAPSHOT_SAVED),
-		      json_incref(*result));
-	return 0;
 }

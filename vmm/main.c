@@ -99,6 +99,8 @@ static const char *const help_text[] = {
 "  stop, cont              pause it, let it run\n"
 "  snapshot-save path=DIR  save it into a new directory; a running guest\n"
 "                          goes on\n"
+"  snapshot-verify path=DIR\n"
+"                          check a snapshot, memory and all\n"
 "  quit                    end it\n"
 "\n"
 "Exit status: 0; 1 an error; 2 a wrong command line.\n",

@@ -2,8 +2,9 @@
 /*
  * Snapshots on disk, reading. Writing: snapshot_write.c, snapshot_place.c.
  *
- * Called by machine.c on the main thread before the loop runs, and by tools;
- * no locks, no state between calls.
+ * Called by machine.c on the main thread before the loop runs, by
+ * machine_task.c on a thread of its own, and by tools; no locks, no state
+ * between calls.
  *
  * The directory is input from outside: no symbolic links inside, regular files
  * only, lengths compared, and checksums too before anything is interpreted.
@@ -30,6 +31,19 @@
 #define ATTEMPTS	10
 /* What RAM comes in. */
 #define PAGE	4096u
+
+static const char *const phase_names[] = {
+	[SNAPSHOT_COPYING] = "copying",
+	[SNAPSHOT_SYNCING] = "syncing",
+	[SNAPSHOT_VERIFYING] = "verifying",
+};
+_Static_assert(sizeof(phase_names) / sizeof(*phase_names) == SNAPSHOT_PHASES,
+	       "a name for each phase");
+
+const char *snapshot_phase_name(enum snapshot_phase phase)
+{
+	return phase_names[phase];
+}
 
 uint64_t snapshot_next_data(int fd, uint64_t at, uint64_t end)
 {
@@ -286,7 +300,9 @@ void snapshot_close(struct snapshot *snapshot)
 	snapshot->state = NULL;
 }
 
-int snapshot_verify(const struct snapshot *snapshot, struct fail *why)
+int snapshot_verify(const struct snapshot *snapshot,
+		    snapshot_progress_fn *progress, void *opaque,
+		    struct fail *why)
 {
 	uint64_t end = snapshot->memory_size;
 	uint8_t *buffer = malloc(CHUNK);
@@ -297,6 +313,12 @@ int snapshot_verify(const struct snapshot *snapshot, struct fail *why)
 	if (!buffer)
 		return fail(why, -ENOMEM, "no memory for %u bytes", CHUNK);
 	while (at < end) {
+		ret = progress ? progress(opaque, SNAPSHOT_VERIFYING, at,
+					  end) : 0;
+		if (ret) {
+			fail(why, ret, "given up: %s", strerror(-ret));
+			break;
+		}
 		data = snapshot_next_data(snapshot->memory_fd, at, end);
 		crc = crc32c_zeros(crc, data - at);
 		hole = snapshot_next_hole(snapshot->memory_fd, data, end);

@@ -29,6 +29,35 @@ struct snapshot_stats {
 };
 
 /**
+ * enum snapshot_phase - what of saving or verifying takes its time
+ * @SNAPSHOT_COPYING: memory goes to its file; the guest stands still
+ * @SNAPSHOT_SYNCING: the file goes to stable storage
+ * @SNAPSHOT_VERIFYING: the file is read
+ * @SNAPSHOT_PHASES: how many
+ */
+enum snapshot_phase {
+	SNAPSHOT_COPYING,
+	SNAPSHOT_SYNCING,
+	SNAPSHOT_VERIFYING,
+	SNAPSHOT_PHASES
+};
+
+/** snapshot_phase_name() - "copying", "syncing", "verifying" */
+const char *snapshot_phase_name(enum snapshot_phase phase);
+
+/**
+ * typedef snapshot_progress_fn - how far it is
+ * @done: bytes of memory, holes included, that are behind it
+ * @total: bytes of memory
+ *
+ * Called every megabyte or so, on the thread that works.
+ *
+ * Return: 0 to go on; a negative errno to give up with.
+ */
+typedef int snapshot_progress_fn(void *opaque, enum snapshot_phase phase,
+				 uint64_t done, uint64_t total);
+
+/**
  * struct snapshot_job - what to save, and how
  * @path: the snapshot's directory
  * @state: a tree that passed state_check()
@@ -40,8 +69,9 @@ struct snapshot_stats {
  * @copied: called when @memory has been copied, before the long wait for
  *     stable storage: the guest may run on. Not called when that fails; NULL:
  *     not called
+ * @progress: how far it is; NULL: not called
  * @reached: called when a step is done, for tests; NULL: not called
- * @opaque: handed to @copied and @reached
+ * @opaque: handed to @copied, @progress and @reached
  */
 struct snapshot_job {
 	const char *path;
@@ -50,6 +80,7 @@ struct snapshot_job {
 	const struct guest_memory *memory;
 	int memory_fd;
 	void (*copied)(void *opaque);
+	snapshot_progress_fn *progress;
 	void (*reached)(void *opaque, const char *step);
 	void *opaque;
 };
@@ -65,8 +96,8 @@ struct snapshot_job {
  * returns. Saving onto the snapshot that the guest was restored from is safe:
  * its files are never written to, and mappings of them stay good.
  *
- * Context: vCPUs and devices at rest, until job->copied(). The process ignores SIGXFSZ, or a file
- * size limit kills it.
+ * Context: any thread; vCPUs and devices at rest until job->copied(). The
+ * process ignores SIGXFSZ, or a file size limit kills it.
  *
  * Return: 0 or negative errno; the reason names the path.
  */
@@ -115,11 +146,16 @@ void snapshot_close(struct snapshot *snapshot);
 
 /**
  * snapshot_verify() - read all of `memory`, compare its checksum
+ * @progress: how far it is; NULL: not called
+ * @opaque: for @progress
  *
  * Takes a time that depends on how much of it is not zero.
  *
- * Return: 0; -EBADMSG: it was changed; other negative errno.
+ * Return: 0; -EBADMSG: it was changed; other negative errno. Context: any
+ * thread.
  */
-int snapshot_verify(const struct snapshot *snapshot, struct fail *why);
+int snapshot_verify(const struct snapshot *snapshot,
+		    snapshot_progress_fn *progress, void *opaque,
+		    struct fail *why);
 
 #endif

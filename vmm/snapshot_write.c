@@ -3,13 +3,17 @@
  * Snapshots on disk, writing: what the files hold. Where they go, and how they
  * get there all at once, is the business of snapshot_place.c.
  *
- * Called by machine.c on the loop thread, vCPUs parked and devices at rest; no
- * locks, no state between calls.
+ * Called by machine_task.c on a thread of its own, vCPUs parked and devices at
+ * rest until memory is copied; no locks, no state between calls.
  *
  * Memory is read, checksummed and written once, run by run while it is in the
  * cache. Zeros are neither written nor checksummed byte by byte. A page that
  * the guest never touched is not even read, if memory_fd tells where those
  * are: reading a hole of a memfd through a mapping would allocate it.
+ *
+ * What takes longest is stable storage. Memory goes there piece by piece, the
+ * next one under way while one is waited for, so that somebody can be told how
+ * far it is; fsync() has the last word.
  */
 #include "vmm/snapshot_internal.h"
 
@@ -27,12 +31,15 @@
 #define PAGE		4096u
 /* Written and checksummed at once. */
 #define CHUNK		(1u << 20)
+/* Waited for at once on its way to stable storage. */
+#define SYNC_PIECE	(UINT64_C(16) << 20)
 
 /**
  * struct save - a snapshot being written
  * @job: what to save
  * @why: where reasons go
  * @dir: the temporary directory
+ * @told: bytes that job->progress() has heard of
  * @zeros: bytes of zeros not in @crc yet
  * @crc: of the memory before
  * @manifest: so far
@@ -42,6 +49,7 @@ struct save {
 	const struct snapshot_job *job;
 	struct fail *why;
 	int dir;
+	uint64_t told;
 	uint64_t zeros;
 	uint32_t crc;
 	struct manifest manifest;
@@ -131,9 +139,25 @@ static size_t run_length(const uint8_t *p, size_t len, bool *zero)
 	return run;
 }
 
+/* Not for each page: in steps of a chunk. */
+static int copied_up_to(struct save *s, uint64_t offset)
+{
+	int ret;
+
+	if (!s->job->progress || offset - s->told < CHUNK)
+		return 0;
+	s->told = offset;
+	ret = s->job->progress(s->job->opaque, SNAPSHOT_COPYING, offset,
+			       guest_memory_total(s->job->memory));
+	return ret ? fail(s->why, ret, "snapshot %s: given up: %s",
+			  s->job->path, strerror(-ret)) : 0;
+}
+
 static int write_extent(struct save *s, int fd, const uint8_t *p, uint64_t len,
 			uint64_t offset)
 {
+	int ret;
+
 	while (len) {
 		bool zero = false;
 		size_t run = run_length(p, len < CHUNK ? len : CHUNK, &zero);
@@ -151,6 +175,9 @@ static int write_extent(struct save *s, int fd, const uint8_t *p, uint64_t len,
 		p += run;
 		offset += run;
 		len -= run;
+		ret = copied_up_to(s, offset);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
@@ -179,6 +206,45 @@ static int write_region(struct save *s, int fd, const struct guest_region *r,
 	return 0;
 }
 
+/*
+ * An error that is told here is not told to fsync() again. Where the call is
+ * not known, or not for such a file, fsync() does it all.
+ */
+static int sync_range(const struct save *s, int fd, uint64_t at,
+		      unsigned int how)
+{
+	if (!sync_file_range(fd, at, SYNC_PIECE, how) || errno == ENOSYS ||
+	    errno == EINVAL || errno == ESPIPE)
+		return 0;
+	return file_fail(s, SNAPSHOT_MEMORY, "sync");
+}
+
+static int sync_piece(const struct save *s, int fd, uint64_t at)
+{
+	int ret = sync_range(s, fd, at + SYNC_PIECE, SYNC_FILE_RANGE_WRITE);
+
+	return ret ? ret : sync_range(s, fd, at, SYNC_FILE_RANGE_WAIT_BEFORE |
+				      SYNC_FILE_RANGE_WRITE |
+				      SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
+static int sync_memory(const struct save *s, int fd)
+{
+	const struct snapshot_job *job = s->job;
+	uint64_t total = s->stats.memory_bytes;
+	int ret = 0;
+
+	for (uint64_t at = 0; at < total && !ret && job->progress;
+	     at += SYNC_PIECE) {
+		ret = job->progress(job->opaque, SNAPSHOT_SYNCING, at, total);
+		if (ret)
+			return fail(s->why, ret, "snapshot %s: given up: %s",
+				    job->path, strerror(-ret));
+		ret = sync_piece(s, fd, at);
+	}
+	return ret;
+}
+
 static int write_memory(struct save *s)
 {
 	const struct guest_memory *memory = s->job->memory;
@@ -199,6 +265,8 @@ static int write_memory(struct save *s)
 		s->job->copied(s->job->opaque);
 	s->crc = crc32c_zeros(s->crc, s->zeros);
 	s->stats.memory_bytes = total;
+	if (!ret)
+		ret = sync_memory(s, fd);
 	manifest_add_file(&s->manifest, SNAPSHOT_MEMORY, total, s->crc);
 	return finish_file(s, SNAPSHOT_MEMORY, fd, ret);
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,16 @@ static int echo(void *opaque, json_t *arguments, json_t **result,
 	return 0;
 }
 
+static int later(void *opaque, json_t *arguments,
+		 struct control_pending *pending, struct fail *why)
+{
+	(void)opaque;
+	(void)pending;
+	if (json_object_get(arguments, "flag"))
+		return fail(why, -EBUSY, "not now");
+	return 0;
+}
+
 static const struct control_argument echo_arguments[] = {
 	{ "path", CONTROL_PATH, true },
 	{ "number", CONTROL_INTEGER, false },
@@ -45,8 +56,9 @@ static const struct control_argument echo_arguments[] = {
 };
 
 static const struct control_command table[] = {
-	{ "qmp_capabilities", NULL, NULL },
-	{ "echo", echo_arguments, echo },
+	{ "qmp_capabilities", NULL, NULL, NULL },
+	{ "echo", echo_arguments, echo, NULL },
+	{ "later", echo_arguments, NULL, later },
 	{ 0 }
 };
 
@@ -54,12 +66,14 @@ static const struct control_command table[] = {
  * struct talk - one run over an input
  * @in: from the client
  * @negotiated: as control.c keeps it
+ * @pending: likewise
  * @said: all answers, one a line
  * @len: bytes in @said
  */
 struct talk {
 	struct json_stream in;
 	bool negotiated;
+	struct control_pending pending;
 	char *said;
 	size_t len;
 };
@@ -88,6 +102,35 @@ static void note(struct talk *t, json_t *reply)
 	json_decref(reply);
 }
 
+static void answered(struct control_pending *pending, json_t *reply)
+{
+	note((struct talk *)(void *)((char *)pending -
+				     offsetof(struct talk, pending)), reply);
+}
+
+/* What takes its time succeeds if its path is long enough. */
+static void take_request(struct talk *t, json_t *request)
+{
+	json_t *arguments = json_object_get(request, "arguments");
+	struct fail why = { .text = "too short" };
+	json_t *reply;
+
+	reply = control_answer(table, NULL, &t->negotiated, request,
+			       &t->pending);
+	if (t->pending.waiting) {
+		require(!reply);
+		if (json_string_length(json_object_get(arguments, "path")) < 4)
+			control_complete(&t->pending, -EINVAL, NULL, &why);
+		else
+			control_complete(&t->pending, 0,
+					 json_incref(arguments), &why);
+		require(!t->pending.waiting);
+	} else {
+		note(t, reply);
+	}
+	require(!t->pending.id);
+}
+
 /* Return: false: the stream is lost. */
 static bool answer(struct talk *t)
 {
@@ -99,8 +142,7 @@ static bool answer(struct talk *t)
 		case JSON_STREAM_MORE:
 			return true;
 		case JSON_STREAM_VALUE:
-			note(t, control_answer(table, NULL, &t->negotiated,
-					       request));
+			take_request(t, request);
 			json_decref(request);
 			break;
 		case JSON_STREAM_BAD:
@@ -117,6 +159,7 @@ static void talk(struct talk *t, const uint8_t *data, size_t len, size_t step)
 {
 	bool lost = false;
 
+	t->pending.answer = answered;
 	while (len && !lost) {
 		size_t piece = len < step ? len : step;
 

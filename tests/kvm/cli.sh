@@ -147,6 +147,16 @@ sleep 0.2
 check "and stands still" test "$(wc -c <"$work/out")" -eq "$before"
 check "it is saved" \
 	"$WHERRY" ctl "$work/control" snapshot-save "path=$work/saved"
+check "it is whole" \
+	"$WHERRY" ctl "$work/control" snapshot-verify "path=$work/saved"
+cp -r "$work/saved" "$work/damaged"
+printf X | dd of="$work/damaged/memory" bs=1 seek=5000 conv=notrunc \
+	2>/dev/null
+"$WHERRY" ctl "$work/control" snapshot-verify "path=$work/damaged" \
+	>/dev/null 2>"$work/err"
+status=$?
+check "a damaged one is not: status 1" status_is 1
+check "the file is named" err_has "damaged: memory: damaged: CRC32C"
 check "it goes on" "$WHERRY" ctl "$work/control" cont
 timeout 60 "$WHERRY" restore "$work/saved" --serial "file=$work/rest" \
 	</dev/null >/dev/null 2>"$work/err"

@@ -73,7 +73,8 @@ control_tests = \
 	tests/unit/vmm_control \
 	tests/unit/vmm_control_clients \
 	tests/unit/vmm_ctl \
-	tests/unit/vmm_options
+	tests/unit/vmm_options \
+	tests/unit/vmm_worker
 check_PROGRAMS += $(control_tests)
 TESTS += $(control_tests)
 control_bed = tests/unit/vmm_control_bed.c tests/unit/vmm_control_bed.h
@@ -92,6 +93,8 @@ tests_unit_vmm_ctl_SOURCES = tests/unit/vmm_ctl.c
 tests_unit_vmm_ctl_LDADD = $(control_libs)
 tests_unit_vmm_options_SOURCES = tests/unit/vmm_options.c
 tests_unit_vmm_options_LDADD = $(control_libs)
+tests_unit_vmm_worker_SOURCES = tests/unit/vmm_worker.c
+tests_unit_vmm_worker_LDADD = $(control_libs)
 
 # Devices, but for vsock.
 devices_tests = \
@@ -218,7 +221,8 @@ endif
 # For a build with --enable-sanitizers=thread: the tests that cross threads.
 THREAD_TESTS = \
 	tests/unit/devices_loop tests/unit/devices_virtio_host \
-	tests/unit/test_vsock_threads tests/unit/virtio_threads
+	tests/unit/test_vsock_threads tests/unit/virtio_threads \
+	tests/unit/vmm_worker
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check check_PROGRAMS='$(THREAD_TESTS)' TESTS='$(THREAD_TESTS)'
 .PHONY: check-threads

@@ -38,8 +38,8 @@ void machine_quit(struct machine *m, int status)
 	m->quits++;
 }
 
-int machine_save(struct machine *m, const char *path, json_t **stats,
-		 struct fail *reason)
+int machine_save(struct machine *m, const char *path,
+		 struct control_pending *reply, struct fail *reason)
 {
 	snprintf(m->saved, sizeof(m->saved), "%s", path);
 	if (m->save_rc)
@@ -48,8 +48,27 @@ int machine_save(struct machine *m, const char *path, json_t **stats,
 		control_event(bed.control,
 			      machine_event_name(MACHINE_EVENT_SNAPSHOT_SAVED),
 			      NULL);
-	*stats = json_pack("{s:i}", "pause-us", 7);
+	m->saving = reply;
 	return 0;
+}
+
+int machine_verify(struct machine *m, const char *path,
+		   struct control_pending *reply, struct fail *reason)
+{
+	return machine_save(m, path, reply, reason);
+}
+
+void bed_complete(int rc)
+{
+	struct control_pending *reply = bed.machine.saving;
+	struct fail reason;
+
+	ck_assert_ptr_nonnull(reply);
+	bed.machine.saving = NULL;
+	fail(&reason, rc, "the disk is on fire");
+	control_complete(reply, rc, json_pack("{s:i}", "pause-us", 7),
+			 &reason);
+	bed_pump();
 }
 
 json_t *machine_query_vsock(const struct machine *m)
@@ -79,6 +98,8 @@ void peer_leave(struct peer *p)
 
 void bed_teardown(void)
 {
+	if (bed.machine.saving)
+		bed_complete(0);
 	control_free(bed.control);
 	loop_free(bed.loop);
 	while (bed.peer_count)

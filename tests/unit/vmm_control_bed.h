@@ -28,6 +28,7 @@
  * @quits: calls
  * @saved: path of the last save
  * @save_rc: what a save returns
+ * @saving: who waits for the last save or verification; see bed_complete()
  * @has_vsock: whether there is a device
  * @event_in_save: tell clients from within the command
  */
@@ -38,6 +39,7 @@ struct machine {
 	unsigned int quits;
 	char saved[128];
 	int save_rc;
+	struct control_pending *saving;
 	bool has_vsock;
 	bool event_in_save;
 };
@@ -76,6 +78,8 @@ void bed_setup(void);
 void bed_teardown(void);
 /** bed_pump() - run the loop until it has nothing to do */
 void bed_pump(void);
+/** bed_complete() - the last save or verification is done, with @rc */
+void bed_complete(int rc);
 /** bed_event() - something happens to the machine */
 void bed_event(enum machine_event kind);
 

@@ -105,7 +105,103 @@ START_TEST(an_event_within_a_command_precedes_its_reply)
 	peer_say(p, "{\"execute\":\"snapshot-save\",\"arguments\":"
 	       "{\"path\":\"d\"}}");
 	expect_event(p, "SNAPSHOT_SAVED");
+	expect_silence(p);
+	bed_complete(0);
 	expect_return(p, "{\"pause-us\":7}");
+}
+END_TEST
+
+#define SAVE "{\"execute\":\"snapshot-save\",\"id\":9," \
+	"\"arguments\":{\"path\":\"d\"}}"
+
+START_TEST(what_takes_its_time_is_answered_at_its_end)
+{
+	struct peer *p = peer_join_ready();
+	json_t *message;
+
+	peer_say(p, SAVE);
+	expect_silence(p);
+	bed_complete(0);
+	message = peer_hear(p);
+	ck_assert_int_eq(json_integer_value(json_object_get(message, "id")),
+			 9);
+	ck_assert_ptr_nonnull(json_object_get(message, "return"));
+	json_decref(message);
+	peer_say(p, SAVE);
+	bed_complete(-EIO);
+	expect_error(p, "GenericError", "the disk is on fire");
+	peer_say(p, STATUS);
+	expect_running(p);
+}
+END_TEST
+
+START_TEST(others_are_served_while_a_command_goes_on)
+{
+	struct peer *p = peer_join_ready(), *other = peer_join_ready();
+
+	peer_say(p, SAVE);
+	peer_say(other, STATUS);
+	expect_running(other);
+	bed_event(MACHINE_EVENT_SNAPSHOT_PROGRESS);
+	expect_event(other, "SNAPSHOT_PROGRESS");
+	expect_event(p, "SNAPSHOT_PROGRESS");
+	bed_complete(0);
+	expect_return(p, "{\"pause-us\":7}");
+	expect_silence(other);
+}
+END_TEST
+
+START_TEST(ones_own_next_requests_wait_their_turn)
+{
+	struct peer *p = peer_join_ready();
+
+	peer_say(p, SAVE "{\"execute\":\"stop\"}" STATUS);
+	peer_say(p, "{\"execute\":\"cont\"}");
+	expect_silence(p);
+	ck_assert_uint_eq(bed.machine.stops, 0);
+	bed_complete(0);
+	expect_return(p, "{\"pause-us\":7}");
+	expect_return(p, "{}");
+	expect_return(p, "{\"running\":false,\"status\":\"paused\"}");
+	expect_return(p, "{}");
+}
+END_TEST
+
+START_TEST(leaving_while_ones_command_goes_on_is_safe)
+{
+	struct peer *p = peer_join_ready(), *other = peer_join_ready();
+
+	peer_say(p, SAVE "{\"execute\":\"stop\"}");
+	peer_leave(p);
+	bed_pump();
+	/* Its command is not done yet. */
+	ck_assert_uint_eq(control_clients(bed.control), 2);
+	bed_event(MACHINE_EVENT_RESUME);
+	expect_event(other, "RESUME");
+	bed_complete(0);
+	/* What it asked before it left is done too. */
+	ck_assert_uint_eq(bed.machine.stops, 1);
+	ck_assert_uint_eq(control_clients(bed.control), 1);
+}
+END_TEST
+
+START_TEST(dying_while_ones_command_goes_on_is_safe)
+{
+	struct peer *p = peer_join_ready();
+	char text[1024];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	peer_say(p, SAVE);
+	/* It reads nothing of all this. */
+	for (int i = 0; i < 6000; i++)
+		control_event(bed.control, "X", json_string(text));
+	bed_pump();
+	peer_forget(p);
+	ck_assert(peer_is_closed(p));
+	ck_assert_uint_eq(control_clients(bed.control), 1);
+	bed_complete(0);
+	ck_assert_uint_eq(control_clients(bed.control), 0);
 }
 END_TEST
 
@@ -119,6 +215,7 @@ START_TEST(dying_within_ones_own_command_is_safe)
 	peer_leave(p);
 	bed_pump();
 	ck_assert_str_eq(bed.machine.saved, "d");
+	bed_complete(0);
 	ck_assert_uint_eq(control_clients(bed.control), 0);
 }
 END_TEST
@@ -190,8 +287,14 @@ START_TEST(commands_reach_the_machine)
 	expect_return(p, "{\"cid\":3}");
 	peer_say(p, "{\"execute\":\"snapshot-save\",\"arguments\":"
 	       "{\"path\":\"/s\"}}");
+	bed_complete(0);
 	expect_return(p, "{\"pause-us\":7}");
 	ck_assert_str_eq(bed.machine.saved, "/s");
+	peer_say(p, "{\"execute\":\"snapshot-verify\",\"arguments\":"
+	       "{\"path\":\"/v\"}}");
+	bed_complete(0);
+	expect_return(p, "{\"pause-us\":7}");
+	ck_assert_str_eq(bed.machine.saved, "/v");
 	bed.machine.save_rc = -ENOSPC;
 	peer_say(p, "{\"execute\":\"snapshot-save\",\"arguments\":"
 	       "{\"path\":\"/t\"}}");
@@ -338,6 +441,11 @@ int main(void)
 		UNIT_TEST(events_carry_time_and_data),
 		UNIT_TEST(an_event_within_a_command_precedes_its_reply),
 		UNIT_TEST(dying_within_ones_own_command_is_safe),
+		UNIT_TEST(what_takes_its_time_is_answered_at_its_end),
+		UNIT_TEST(others_are_served_while_a_command_goes_on),
+		UNIT_TEST(ones_own_next_requests_wait_their_turn),
+		UNIT_TEST(leaving_while_ones_command_goes_on_is_safe),
+		UNIT_TEST(dying_while_ones_command_goes_on_is_safe),
 		UNIT_TEST(one_who_never_reads_events_is_dropped_alone),
 		UNIT_TEST(one_who_never_reads_answers_is_not_read),
 		UNIT_TEST(commands_reach_the_machine),

@@ -70,10 +70,10 @@ static const struct control_argument echo_arguments[] = {
 };
 
 static const struct control_command table[] = {
-	{ "qmp_capabilities", NULL, NULL },
-	{ "echo", echo_arguments, echo },
-	{ "refuse", NULL, refuse },
-	{ "quit", NULL, quit },
+	{ .name = "qmp_capabilities" },
+	{ .name = "echo", .argument = echo_arguments, .run = echo },
+	{ .name = "refuse", .run = refuse },
+	{ .name = "quit", .run = quit },
 	{ 0 }
 };
 

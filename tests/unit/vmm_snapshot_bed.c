@@ -125,7 +125,7 @@ int fixture_saved(const char *path)
 	if (!ret && snapshot.memory_size != FIXTURE_RAM)
 		ret = fail(why, -EBADMSG, "memory of another size");
 	if (!ret)
-		ret = snapshot_verify(&snapshot, why);
+		ret = snapshot_verify(&snapshot, NULL, NULL, why);
 	if (!ret)
 		ret = compare_memory(snapshot.memory_fd, generation);
 	snapshot_close(&snapshot);

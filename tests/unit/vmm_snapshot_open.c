@@ -236,7 +236,8 @@ START_TEST(changed_memory_is_found_by_verifying_alone)
 	ck_assert_int_eq(fputc('x', file), 'x');
 	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_int_eq(reopen(), 0);
-	ck_assert_int_eq(snapshot_verify(&snapshot, &fixture.why), -EBADMSG);
+	ck_assert_int_eq(snapshot_verify(&snapshot, NULL, NULL,
+					 &fixture.why), -EBADMSG);
 	ck_assert(fixture_says("memory: damaged"));
 }
 END_TEST

@@ -57,7 +57,7 @@ START_TEST(memory_may_be_all_zeros)
 	memset(ram, 0, FIXTURE_RAM);
 	ck_assert_int_eq(fixture_save(), 0);
 	ck_assert_int_eq(snapshot_open("snap", &snapshot, NULL), 0);
-	ck_assert_int_eq(snapshot_verify(&snapshot, NULL), 0);
+	ck_assert_int_eq(snapshot_verify(&snapshot, NULL, NULL, NULL), 0);
 	snapshot_close(&snapshot);
 }
 END_TEST
@@ -73,7 +73,7 @@ START_TEST(memory_may_be_without_zeros)
 					&fixture.memory, &stats, NULL), 0);
 	ck_assert_uint_eq(stats.memory_written, FIXTURE_RAM);
 	ck_assert_int_eq(snapshot_open("snap", &snapshot, NULL), 0);
-	ck_assert_int_eq(snapshot_verify(&snapshot, NULL), 0);
+	ck_assert_int_eq(snapshot_verify(&snapshot, NULL, NULL, NULL), 0);
 	snapshot_close(&snapshot);
 }
 END_TEST
@@ -109,6 +109,133 @@ START_TEST(untouched_memory_is_not_allocated_by_saving)
 	ck_assert_int_eq(fixture_saved("snap"), 1);
 	munmap(ram, FIXTURE_RAM);
 	close(fd);
+}
+END_TEST
+
+/**
+ * struct heard - what a save told of itself
+ * @copying: calls, before memory was copied
+ * @syncing: calls, after that
+ * @copied: memory was copied
+ * @stop: give up in this phase
+ */
+struct heard {
+	unsigned int copying;
+	unsigned int syncing;
+	bool copied;
+	int stop;
+};
+
+static int hear(void *opaque, enum snapshot_phase phase, uint64_t done,
+		uint64_t total)
+{
+	struct heard *h = opaque;
+
+	ck_assert_uint_eq(total, guest_memory_total(&fixture.memory));
+	ck_assert_uint_le(done, total);
+	ck_assert_int_eq(phase, h->copied ? SNAPSHOT_SYNCING :
+					    SNAPSHOT_COPYING);
+	h->copying += !h->copied;
+	h->syncing += h->copied;
+	return h->stop == (int)phase ? -ECANCELED : 0;
+}
+
+static void hear_copied(void *opaque)
+{
+	struct heard *h = opaque;
+
+	h->copied = true;
+}
+
+static int save_heard(struct heard *h)
+{
+	const struct snapshot_job job = {
+		.path = "snap", .state = fixture.data,
+		.state_len = fixture.len, .memory = &fixture.memory,
+		.memory_fd = -1, .copied = hear_copied, .progress = hear,
+		.opaque = h,
+	};
+
+	return snapshot_write_job(&job, NULL, &fixture.why);
+}
+
+/* Lets the fixture's second region be of some megabytes. */
+static uint8_t *enlarge(struct guest_memory *old)
+{
+	size_t size = 20 << 20;
+	uint8_t *ram = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(ram, MAP_FAILED);
+	memset(ram, 7, size);
+	*old = fixture.memory;
+	fixture.memory.region[1].host = ram;
+	fixture.memory.region[1].size = size;
+	return ram;
+}
+
+START_TEST(a_save_tells_how_far_it_is)
+{
+	struct heard h = { .stop = -1 };
+	struct guest_memory old;
+	struct snapshot snapshot;
+	uint8_t *ram = enlarge(&old);
+
+	ck_assert_int_eq(save_heard(&h), 0);
+	ck_assert_uint_ge(h.copying, 10);
+	ck_assert_uint_eq(h.syncing, 2);
+	ck_assert_int_eq(snapshot_open("snap", &snapshot, NULL), 0);
+	ck_assert_int_eq(snapshot_verify(&snapshot, NULL, NULL, NULL), 0);
+	snapshot_close(&snapshot);
+	munmap(ram, fixture.memory.region[1].size);
+	fixture.memory = old;
+}
+END_TEST
+
+START_TEST(a_save_given_up_leaves_the_old_one)
+{
+	struct heard h = { .stop = _i };
+	struct guest_memory old;
+	uint8_t *ram;
+
+	ck_assert_int_eq(fixture_save(), 0);
+	ram = enlarge(&old);
+	ck_assert_int_eq(save_heard(&h), -ECANCELED);
+	ck_assert(fixture_says("given up"));
+	ck_assert_uint_eq(h.copied, _i == SNAPSHOT_SYNCING);
+	ck_assert_int_eq(fixture_saved("snap"), 1);
+	ck_assert_uint_eq(fixture_entries(), 1);
+	munmap(ram, fixture.memory.region[1].size);
+	fixture.memory = old;
+}
+END_TEST
+
+static int stop_second(void *opaque, enum snapshot_phase phase, uint64_t done,
+		       uint64_t total)
+{
+	unsigned int *calls = opaque;
+
+	ck_assert_int_eq(phase, SNAPSHOT_VERIFYING);
+	ck_assert_uint_eq(total, guest_memory_total(&fixture.memory));
+	ck_assert_uint_eq(!done, !*calls);
+	return ++*calls == 2 ? -ECANCELED : 0;
+}
+
+START_TEST(verifying_can_be_given_up)
+{
+	struct guest_memory old;
+	struct snapshot snapshot;
+	unsigned int calls = 0;
+	uint8_t *ram = enlarge(&old);
+
+	ck_assert_int_eq(fixture_save(), 0);
+	ck_assert_int_eq(snapshot_open("snap", &snapshot, NULL), 0);
+	ck_assert_int_eq(snapshot_verify(&snapshot, stop_second, &calls,
+					 &fixture.why), -ECANCELED);
+	ck_assert_uint_eq(calls, 2);
+	snapshot_close(&snapshot);
+	munmap(ram, fixture.memory.region[1].size);
+	fixture.memory = old;
 }
 END_TEST
 
@@ -375,6 +502,9 @@ int main(void)
 		UNIT_TEST(memory_may_be_all_zeros),
 		UNIT_TEST(memory_may_be_without_zeros),
 		UNIT_TEST(untouched_memory_is_not_allocated_by_saving),
+		UNIT_TEST(a_save_tells_how_far_it_is),
+		UNIT_LOOP(a_save_given_up_leaves_the_old_one, 2),
+		UNIT_TEST(verifying_can_be_given_up),
 		UNIT_TEST(only_the_owner_may_look),
 		UNIT_TEST(path_may_be_written_in_any_way),
 		UNIT_LOOP(path_without_a_name_is_refused, 7),
