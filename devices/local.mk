@@ -3,6 +3,7 @@ noinst_LIBRARIES += libdevices.a
 libdevices_a_SOURCES = \
 	devices/bus.c devices/bus.h \
 	devices/console.c devices/console.h \
+	devices/ged.c devices/ged.h \
 	devices/log.c devices/log.h \
 	devices/loop.c devices/loop.h \
 	devices/power.c devices/power.h \
@@ -10,6 +11,7 @@ libdevices_a_SOURCES = \
 	devices/serial.c devices/serial.h \
 	devices/sink.c devices/sink.h \
 	devices/unix_socket.c devices/unix_socket.h \
-	devices/virtio_host.c devices/virtio_host.h
+	devices/virtio_host.c devices/virtio_host.h \
+	devices/vmgenid.c devices/vmgenid.h
 
 include devices/vsock/local.mk

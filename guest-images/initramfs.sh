@@ -18,6 +18,7 @@ set -euo pipefail
 
 MODULES=(
 	virtio_mmio vmw_vsock_virtio_transport virtio_rng virtio_blk vmgenid
+	button evdev
 )
 
 build_programs()
@@ -61,6 +62,11 @@ main()
 	chmod +x "$dir/init"
 	printf 'root::0:0:root:/root:/bin/sh\n' >"$dir/etc/passwd"
 	printf 'root:x:0:\n' >"$dir/etc/group"
+	# busybox acpid: what the power button does.
+	mkdir -p "$dir/etc/acpi/PWRF"
+	printf '#!/bin/sh\necho WHERRY-GUEST-POWER-BUTTON >/dev/console\nexec poweroff -f\n' \
+		>"$dir/etc/acpi/PWRF/00000080"
+	chmod +x "$dir/etc/acpi/PWRF/00000080"
 	"$(find_python)" "$WHERRY_SRC/guest-images/moddeps.py" \
 		"$kernel/modules" "$dir/modules" "${MODULES[@]}" \
 		>"$dir/order"

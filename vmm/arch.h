@@ -30,6 +30,8 @@
 #define ARCH_SERIAL_GSI		4u
 /* ACPI sleep control, sleep status and reset registers, one byte each. */
 #define ARCH_POWER_BASE		UINT64_C(0x600)
+/* Where the guest finds its generation ID; in RAM that is reserved for it. */
+#define ARCH_VMGENID_BASE	UINT64_C(0xfe000)
 #else
 #error "this architecture is not supported: x86_64 expected"
 #endif
@@ -39,8 +41,17 @@
  * @PLATFORM_VIRTIO_MMIO: a virtio-mmio window
  * @PLATFORM_SERIAL: 16550A at port I/O
  * @PLATFORM_POWER: ACPI hardware-reduced sleep and reset registers
+ * @PLATFORM_GED: register and interrupt of the ACPI generic event device, and
+ *     with it a power button
+ * @PLATFORM_VMGENID: generation ID in RAM; its changes are told by the former
  */
-enum platform_kind { PLATFORM_VIRTIO_MMIO, PLATFORM_SERIAL, PLATFORM_POWER };
+enum platform_kind {
+	PLATFORM_VIRTIO_MMIO,
+	PLATFORM_SERIAL,
+	PLATFORM_POWER,
+	PLATFORM_GED,
+	PLATFORM_VMGENID,
+};
 
 /**
  * struct platform_device - one row of the machine table, as the guest's

@@ -19,6 +19,7 @@ static const char *const event_names[] = {
 	[MACHINE_EVENT_RESUME] = "RESUME",
 	[MACHINE_EVENT_SHUTDOWN] = "SHUTDOWN",
 	[MACHINE_EVENT_RESET] = "RESET",
+	[MACHINE_EVENT_POWERDOWN] = "POWERDOWN",
 	[MACHINE_EVENT_SNAPSHOT_SAVED] = "SNAPSHOT_SAVED",
 	[MACHINE_EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
 	[MACHINE_EVENT_VSOCK_GATE] = "VSOCK_GATE",
@@ -87,6 +88,22 @@ static int query_vsock(void *opaque, json_t *arguments, json_t **result,
 	return 0;
 }
 
+static int query_cpus_fast(void *opaque, json_t *arguments, json_t **result,
+			   struct fail *why)
+{
+	(void)arguments;
+	*result = machine_query_cpus(opaque);
+	return made(*result, why);
+}
+
+static int query_generation(void *opaque, json_t *arguments, json_t **result,
+			    struct fail *why)
+{
+	(void)arguments;
+	*result = machine_query_generation(opaque);
+	return made(*result, why);
+}
+
 static int stop(void *opaque, json_t *arguments, json_t **result,
 		struct fail *why)
 {
@@ -104,6 +121,16 @@ static int cont(void *opaque, json_t *arguments, json_t **result,
 	(void)result;
 	(void)why;
 	machine_cont(opaque);
+	return 0;
+}
+
+static int system_powerdown(void *opaque, json_t *arguments, json_t **result,
+			    struct fail *why)
+{
+	(void)arguments;
+	(void)result;
+	(void)why;
+	machine_powerdown(opaque);
 	return 0;
 }
 
@@ -165,9 +192,12 @@ const struct control_command machine_commands[] = {
 	{ .name = "query-commands", .run = query_commands },
 	{ .name = "query-version", .run = query_version },
 	{ .name = "query-status", .run = query_status },
+	{ .name = "query-cpus-fast", .run = query_cpus_fast },
+	{ .name = "query-vm-generation-id", .run = query_generation },
 	{ .name = "query-vsock", .run = query_vsock },
 	{ .name = "stop", .run = stop },
 	{ .name = "cont", .run = cont },
+	{ .name = "system_powerdown", .run = system_powerdown },
 	{ .name = "quit", .run = quit },
 	{ .name = "snapshot-save", .argument = path_arguments,
 	  .begin = snapshot_save },

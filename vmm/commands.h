@@ -16,6 +16,7 @@
  *     "host-qmp-quit" | "host-signal" | "host-error"}
  * @MACHINE_EVENT_RESET: the guest asked for a reset; data: {"guest": true,
  *     "reason": "guest-reset"}
+ * @MACHINE_EVENT_POWERDOWN: the guest's power button has been pressed
  * @MACHINE_EVENT_SNAPSHOT_SAVED: data: {"path": string} and what
  *     machine_save() reports
  * @MACHINE_EVENT_SNAPSHOT_PROGRESS: saving or verifying takes its time; data:
@@ -31,6 +32,7 @@ enum machine_event {
 	MACHINE_EVENT_RESUME,
 	MACHINE_EVENT_SHUTDOWN,
 	MACHINE_EVENT_RESET,
+	MACHINE_EVENT_POWERDOWN,
 	MACHINE_EVENT_SNAPSHOT_SAVED,
 	MACHINE_EVENT_SNAPSHOT_PROGRESS,
 	MACHINE_EVENT_VSOCK_GATE,

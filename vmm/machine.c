@@ -125,6 +125,12 @@ void machine_cont(struct machine *m)
 		set_running(m, true);
 }
 
+void machine_powerdown(struct machine *m)
+{
+	ged_raise(&m->ged, GED_POWER_BUTTON);
+	tell(m, MACHINE_EVENT_POWERDOWN, NULL);
+}
+
 static int watch(struct machine *m, struct loop_source *source, int fd,
 		 loop_source_fn *fn, struct fail *why)
 {

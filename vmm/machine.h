@@ -89,6 +89,13 @@ const char *machine_status(const struct machine *m);
 void machine_stop(struct machine *m);
 /** machine_cont() - let them run; no-op when running */
 void machine_cont(struct machine *m);
+/**
+ * machine_powerdown() - press the guest's power button
+ *
+ * In any state: a guest that does not run finds it pressed when it does, also
+ * after a save and restore. Whether it powers off is the guest's business.
+ */
+void machine_powerdown(struct machine *m);
 /** machine_quit() - end the process with @status after this loop turn */
 void machine_quit(struct machine *m, int status);
 /**
@@ -113,6 +120,10 @@ int machine_save(struct machine *m, const char *path,
  */
 int machine_verify(struct machine *m, const char *path,
 		   struct control_pending *reply, struct fail *why);
+/** machine_query_cpus() - new JSON array, as query-cpus-fast has it */
+json_t *machine_query_cpus(const struct machine *m);
+/** machine_query_generation() - new JSON object: {"guid": string} */
+json_t *machine_query_generation(const struct machine *m);
 /** machine_query_vsock() - new JSON object, or NULL: no vsock device */
 json_t *machine_query_vsock(const struct machine *m);
 

@@ -17,8 +17,8 @@
 /**
  * struct machine_device - a row of the table
  * @name: of the node in saved state, and in messages
- * @platform: where it is; base 0 and gsi 0 for virtio-mmio, which take the
- *     window and interrupt of their row
+ * @platform: where it is; base 0 and gsi 0 for virtio-mmio and the ged, which
+ *     take the window and interrupt of their row
  * @wanted: does this machine have it? NULL: every machine does
  * @create: make it; for virtio, without transport
  * @destroy: the opposite; never called without @create
@@ -135,6 +135,85 @@ static int power_create(struct machine *m, struct machine_slot *slot,
 static void power_remove(struct machine *m)
 {
 	(void)m;
+}
+
+/* ACPI events: power button, new generation. */
+
+static void ged_line(void *opaque, bool high)
+{
+	struct machine *m = opaque;
+
+	vm_set_irq(&m->vm, m->ged_gsi, high);
+}
+
+static int ged_create(struct machine *m, struct machine_slot *slot,
+		      struct fail *why)
+{
+	struct bus_range range = {
+		.base = slot->platform.base,
+		.size = slot->platform.size,
+		.name = slot->type->name,
+		.read = ged_read,
+		.write = ged_write,
+		.opaque = &m->ged,
+	};
+	int err = bus_add(&m->vm.mmio, &range, why);
+
+	if (err)
+		return err;
+	m->ged_gsi = slot->platform.gsi;
+	ged_init(&m->ged, ged_line, m);
+	return 0;
+}
+
+static void ged_remove(struct machine *m)
+{
+	ged_destroy(&m->ged);
+}
+
+static void ged_save_slot(struct machine *m, struct machine_slot *slot,
+			  struct state_writer *w)
+{
+	(void)slot;
+	ged_save(&m->ged, w);
+}
+
+static int ged_load_slot(struct machine *m, struct machine_slot *slot,
+			 struct state_node *node, struct fail *why)
+{
+	(void)slot;
+	return ged_load(&m->ged, node, why);
+}
+
+static int vmgenid_create(struct machine *m, struct machine_slot *slot,
+			  struct fail *why)
+{
+	return vmgenid_init(&m->vmgenid, &m->vm.memory, slot->platform.base,
+			    why);
+}
+
+static void vmgenid_remove(struct machine *m)
+{
+	(void)m;
+}
+
+static void vmgenid_save_slot(struct machine *m, struct machine_slot *slot,
+			      struct state_writer *w)
+{
+	(void)slot;
+	vmgenid_save(&m->vmgenid, w);
+}
+
+/* The event device is loaded already: this comes on top of what it holds. */
+static int vmgenid_load_slot(struct machine *m, struct machine_slot *slot,
+			     struct state_node *node, struct fail *why)
+{
+	int err = vmgenid_load(&m->vmgenid, node, why);
+
+	(void)slot;
+	if (!err)
+		ged_raise(&m->ged, GED_NEW_GENERATION);
+	return err;
 }
 
 /* virtio devices. */
@@ -294,6 +373,15 @@ static const struct machine_device table[] = {
 	  .create = rng_create, .destroy = rng_remove },
 	{ .name = "vsock", VIRTIO_ROW, .wanted = vsock_wanted,
 	  .create = vsock_create, .destroy = vsock_remove },
+	{ .name = "ged",
+	  .platform = { PLATFORM_GED, 0, GED_SIZE, 0 },
+	  .create = ged_create, .destroy = ged_remove,
+	  .save = ged_save_slot, .load = ged_load_slot },
+	/* After the ged: loading it raises an event there. */
+	{ .name = "vmgenid",
+	  .platform = { PLATFORM_VMGENID, ARCH_VMGENID_BASE, VMGENID_SIZE, 0 },
+	  .create = vmgenid_create, .destroy = vmgenid_remove,
+	  .save = vmgenid_save_slot, .load = vmgenid_load_slot },
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
 _Static_assert(ROWS <= MACHINE_DEVICES_MAX, "a slot for each row");
@@ -305,7 +393,8 @@ static void place(struct machine_slot *slot, unsigned int row)
 {
 	slot->type = &table[row];
 	slot->platform = table[row].platform;
-	if (slot->platform.kind == PLATFORM_VIRTIO_MMIO) {
+	if (slot->platform.kind == PLATFORM_VIRTIO_MMIO ||
+	    slot->platform.kind == PLATFORM_GED) {
 		slot->platform.base = ARCH_WINDOW_BASE +
 				      row * ARCH_WINDOW_SIZE;
 		slot->platform.gsi = ARCH_GSI_FIRST + row;

@@ -9,11 +9,13 @@
 #include <stdbool.h>
 
 #include "devices/console.h"
+#include "devices/ged.h"
 #include "devices/loop.h"
 #include "devices/power.h"
 #include "devices/rng.h"
 #include "devices/serial.h"
 #include "devices/virtio_host.h"
+#include "devices/vmgenid.h"
 #include "devices/vsock/device.h"
 #include "devices/vsock/unix.h"
 #include "virtio/state.h"
@@ -62,6 +64,9 @@ struct machine_task;
  * @serial: the serial port
  * @console: where it leads
  * @power: ACPI power switch
+ * @ged: ACPI events
+ * @ged_gsi: their interrupt
+ * @vmgenid: generation ID
  * @rng: entropy device
  * @vsock: socket device, if options.vsock.present
  * @vsock_unix: its host side
@@ -86,6 +91,9 @@ struct machine {
 	struct serial serial;
 	struct console *console;
 	struct power power;
+	struct ged ged;
+	unsigned int ged_gsi;
+	struct vmgenid vmgenid;
 	struct rng rng;
 	struct vsock_device vsock;
 	struct vsock_unix vsock_unix;

@@ -15,6 +15,35 @@ const char *machine_status(const struct machine *m)
 	return m->started ? "paused" : "prelaunch";
 }
 
+/* The topology is that of CPUID: cores of one thread, in one socket. */
+json_t *machine_query_cpus(const struct machine *m)
+{
+	json_t *list = json_array();
+	char path[32];
+
+	for (unsigned int i = 0; i < m->vm.cpus; i++) {
+		/* Only a name here, but QMP's schema demands it. */
+		snprintf(path, sizeof(path), "/machine/cpu[%u]", i);
+		json_array_append_new(list, json_pack(
+			"{si ss si ss s{si si si}}",
+			"cpu-index", (int)i,
+			"qom-path", path,
+			"thread-id", (int)m->vm.vcpu[i].tid,
+			"target", ARCH_NAME,
+			"props", "socket-id", 0, "core-id", (int)i,
+			"thread-id", 0));
+	}
+	return list;
+}
+
+json_t *machine_query_generation(const struct machine *m)
+{
+	char text[VMGENID_TEXT + 1];
+
+	vmgenid_text(&m->vmgenid, text);
+	return json_pack("{ss}", "guid", text);
+}
+
 static json_t *describe_conn(const struct vsock_conn *conn)
 {
 	return json_pack("{sI sI ss ss sI sI sI sI sI}",

@@ -15,7 +15,7 @@
 
 #include "vmm/machine_internal.h"
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 static void save_shape(const struct machine *m, struct state_writer *w)
 {

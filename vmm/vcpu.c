@@ -303,6 +303,10 @@ static void *vcpu_thread(void *opaque)
 	enum vcpu_next next;
 
 	thread_run = vcpu->run;
+	pthread_mutex_lock(&vcpu->lock);
+	vcpu->tid = gettid();
+	pthread_cond_broadcast(&vcpu->changed);
+	pthread_mutex_unlock(&vcpu->lock);
 	while (await_work(vcpu)) {
 		do {
 			next = enter(vcpu);
@@ -338,6 +342,10 @@ static int start(struct vcpu *vcpu)
 	vcpu->started = true;
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(vcpu->thread, name);
+	pthread_mutex_lock(&vcpu->lock);
+	while (!vcpu->tid)
+		pthread_cond_wait(&vcpu->changed, &vcpu->lock);
+	pthread_mutex_unlock(&vcpu->lock);
 	return 0;
 }
 
@@ -414,5 +422,6 @@ void vcpus_stop(struct vm *vm)
 			continue;
 		pthread_join(vm->vcpu[i].thread, NULL);
 		vm->vcpu[i].started = false;
+		vm->vcpu[i].tid = 0;
 	}
 }

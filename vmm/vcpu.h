@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "virtio/fail.h"
 
@@ -35,6 +36,7 @@ enum vcpu_want { VCPU_PARK, VCPU_RUN, VCPU_STOP };
  * @run_size: bytes mapped at @run
  * @thread: valid while @started
  * @started: thread exists
+ * @tid: its id for the host's kernel; 0: there is none
  * @lock: guards @want and @parked
  * @changed: signalled when either changes
  * @want: told by the loop thread
@@ -50,6 +52,7 @@ struct vcpu {
 	size_t run_size;
 	pthread_t thread;
 	bool started;
+	pid_t tid;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	enum vcpu_want want;

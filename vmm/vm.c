@@ -300,6 +300,14 @@ int vm_add_ioeventfd(struct vm *vm, uint64_t addr, uint32_t value, int fd,
 	return 0;
 }
 
+void vm_set_irq(struct vm *vm, unsigned int gsi, bool high)
+{
+	struct kvm_irq_level irq = { .irq = gsi, .level = high };
+
+	if (ioctl(vm->fd, KVM_IRQ_LINE, &irq) < 0)
+		log_error("KVM_IRQ_LINE of GSI %u: %s", gsi, strerror(errno));
+}
+
 int vm_add_irqfd(struct vm *vm, unsigned int gsi, int fd, struct fail *why)
 {
 	struct kvm_irqfd irq = { .fd = (uint32_t)fd, .gsi = gsi };

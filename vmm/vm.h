@@ -115,6 +115,12 @@ int vm_map_memory(struct vm *vm, uint64_t size, int image_fd,
  */
 int vm_add_ioeventfd(struct vm *vm, uint64_t addr, uint32_t value, int fd,
 		     struct fail *why);
+/**
+ * vm_set_irq() - the level of an interrupt line
+ *
+ * For level-triggered interrupts. Context: any thread.
+ */
+void vm_set_irq(struct vm *vm, unsigned int gsi, bool high);
 /** vm_add_irqfd() - a write to eventfd @fd sends an edge on @gsi */
 int vm_add_irqfd(struct vm *vm, unsigned int gsi, int fd, struct fail *why);
 

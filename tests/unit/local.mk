@@ -101,13 +101,15 @@ devices_tests = \
 	tests/unit/devices_bus \
 	tests/unit/devices_console \
 	tests/unit/devices_console_terminal \
+	tests/unit/devices_ged \
 	tests/unit/devices_log \
 	tests/unit/devices_loop \
 	tests/unit/devices_power \
 	tests/unit/devices_rng \
 	tests/unit/devices_serial \
 	tests/unit/devices_serial_state \
-	tests/unit/devices_virtio_host
+	tests/unit/devices_virtio_host \
+	tests/unit/devices_vmgenid
 check_PROGRAMS += $(devices_tests)
 TESTS += $(devices_tests)
 console_bed = tests/unit/devices_console_bed.c tests/unit/devices_console_bed.h
@@ -119,6 +121,10 @@ tests_unit_devices_console_SOURCES = tests/unit/devices_console.c $(console_bed)
 tests_unit_devices_console_LDADD = $(devices_libs)
 tests_unit_devices_console_terminal_SOURCES = tests/unit/devices_console_terminal.c $(console_bed)
 tests_unit_devices_console_terminal_LDADD = $(devices_libs)
+tests_unit_devices_ged_SOURCES = tests/unit/devices_ged.c
+tests_unit_devices_ged_LDADD = $(devices_libs)
+tests_unit_devices_vmgenid_SOURCES = tests/unit/devices_vmgenid.c
+tests_unit_devices_vmgenid_LDADD = $(devices_libs)
 tests_unit_devices_log_SOURCES = tests/unit/devices_log.c
 tests_unit_devices_log_LDADD = $(devices_libs)
 tests_unit_devices_loop_SOURCES = tests/unit/devices_loop.c

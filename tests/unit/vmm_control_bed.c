@@ -76,6 +76,23 @@ json_t *machine_query_vsock(const struct machine *m)
 	return m->has_vsock ? json_pack("{s:i}", "cid", 3) : NULL;
 }
 
+void machine_powerdown(struct machine *m)
+{
+	m->presses++;
+}
+
+json_t *machine_query_cpus(const struct machine *m)
+{
+	(void)m;
+	return json_pack("[{s:i}]", "cpu-index", 0);
+}
+
+json_t *machine_query_generation(const struct machine *m)
+{
+	(void)m;
+	return json_pack("{s:s}", "guid", "x");
+}
+
 void bed_setup(void)
 {
 	log_set_level(LOG_LEVEL_ERROR);

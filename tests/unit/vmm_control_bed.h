@@ -26,6 +26,7 @@
  * @stops: calls
  * @conts: calls
  * @quits: calls
+ * @presses: calls of machine_powerdown()
  * @saved: path of the last save
  * @save_rc: what a save returns
  * @saving: who waits for the last save or verification; see bed_complete()
@@ -37,6 +38,7 @@ struct machine {
 	unsigned int stops;
 	unsigned int conts;
 	unsigned int quits;
+	unsigned int presses;
 	char saved[128];
 	int save_rc;
 	struct control_pending *saving;

@@ -285,6 +285,13 @@ START_TEST(commands_reach_the_machine)
 	bed.machine.has_vsock = true;
 	peer_say(p, "{\"execute\":\"query-vsock\"}");
 	expect_return(p, "{\"cid\":3}");
+	peer_say(p, "{\"execute\":\"query-cpus-fast\"}");
+	expect_return(p, "[{\"cpu-index\":0}]");
+	peer_say(p, "{\"execute\":\"query-vm-generation-id\"}");
+	expect_return(p, "{\"guid\":\"x\"}");
+	peer_say(p, "{\"execute\":\"system_powerdown\"}");
+	expect_return(p, "{}");
+	ck_assert_uint_eq(bed.machine.presses, 1);
 	peer_say(p, "{\"execute\":\"snapshot-save\",\"arguments\":"
 	       "{\"path\":\"/s\"}}");
 	bed_complete(0);

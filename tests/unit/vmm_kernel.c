@@ -233,7 +233,7 @@ START_TEST(bzimage_is_loaded_with_parameters_and_map)
 				     sizeof(params)));
 	ck_assert_uint_eq(params.hdr.cmd_line_ptr, LAYOUT_CMDLINE);
 	ck_assert_uint_eq(params.acpi_rsdp_addr, LAYOUT_ACPI);
-	ck_assert_uint_eq(params.e820_entries, 4);
+	ck_assert_uint_eq(params.e820_entries, 5);
 	ck_assert_uint_eq(params.sentinel, 0);
 	ck_assert_str_eq((char *)guest_memory_at(&vm.memory, LAYOUT_CMDLINE,
 						 16), "some words");
@@ -498,11 +498,11 @@ START_TEST(memory_map_keeps_the_tables_out_of_ram)
 		if (r->type != X86_MEMORY_RAM)
 			continue;
 		ram += r->size;
-		ck_assert(r->gpa >= LAYOUT_ACPI_END ||
+		ck_assert(r->gpa >= LAYOUT_FIRMWARE_END ||
 			  r->gpa + r->size <= LAYOUT_ACPI);
 	}
 	ck_assert_uint_eq(ram, (UINT64_C(8) << 30) -
-			  (LAYOUT_ACPI_END - LAYOUT_LOW_RAM_END));
+			  (LAYOUT_FIRMWARE_END - LAYOUT_LOW_RAM_END));
 }
 END_TEST
 

@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "devices/ged.h"
 #include "devices/power.h"
+#include "devices/vmgenid.h"
 #include "vmm/x86_64/acpi.h"
 #include "vmm/x86_64/acpi_aml.h"
 #include "vmm/x86_64/layout.h"
@@ -41,10 +43,14 @@
 #define BOOT_NO_ASPM		(1u << 4)
 #define BOOT_NO_CMOS_RTC	(1u << 5)
 #define FLAG_WBINVD		(1u << 0)
+/* No fixed one; whether there is another is said by the DSDT. */
 #define FLAG_NO_POWER_BUTTON	(1u << 4)
 #define FLAG_NO_SLEEP_BUTTON	(1u << 5)
 #define FLAG_RESET_REG		(1u << 10)
 #define FLAG_HW_REDUCED		(1u << 20)
+/* 5.6.6, notification values: button pressed (5.171); ID changed. */
+#define NOTIFY_BUTTON		0x80u
+#define NOTIFY_GENERATION	0x80u
 /* Tables start on these boundaries. */
 #define ALIGN			16u
 
@@ -155,6 +161,91 @@ static void put_processor(struct aml *out, unsigned int number)
 	aml_end(out, device);
 }
 
+/* 4.8.2.2.1.2, control method power button. */
+static void put_power_button(struct aml *out)
+{
+	size_t device = aml_begin_device(out, "PWRB");
+
+	aml_name(out, "_HID");
+	aml_eisa_id(out, "PNP0C0C");
+	aml_name(out, "_UID");
+	aml_integer(out, 0);
+	aml_end(out, device);
+}
+
+/*
+ * Found by _CID alone. VM_Gen_Counter is Microsoft's specification's, and too
+ * long for an ACPI id; VMGENCTR is what Hyper-V has beside it for that reason.
+ */
+static void put_vmgenid(struct aml *out, const struct platform_device *d)
+{
+	size_t device = aml_begin_device(out, "VGEN"), package;
+
+	aml_name(out, "_HID");
+	aml_string(out, "WHRY0001");
+	aml_name(out, "_CID");
+	package = aml_begin_package(out, 2);
+	aml_string(out, "VM_Gen_Counter");
+	aml_string(out, "VMGENCTR");
+	aml_end(out, package);
+	aml_name(out, "_DDN");
+	aml_string(out, "VM_Gen_Counter");
+	aml_name(out, "ADDR");
+	package = aml_begin_package(out, 2);
+	aml_integer(out, (uint32_t)d->base);
+	aml_integer(out, d->base >> 32);
+	aml_end(out, package);
+	aml_end(out, device);
+}
+
+static void put_event(struct aml *out, uint32_t event, const char *device,
+		      uint8_t value)
+{
+	size_t branch = aml_begin_if(out, event);
+
+	aml_notify(out, device, value);
+	aml_end(out, branch);
+}
+
+/*
+ * 5.6.9: reading the register takes the events, and lowers the interrupt. The
+ * devices are found by the search of 5.3: in the scope that the GED is in.
+ */
+static void put_ged(struct aml *out, const struct platform_device *d,
+		    bool vmgenid)
+{
+	size_t device, part;
+
+	put_power_button(out);
+	device = aml_begin_device(out, "GED_");
+	aml_name(out, "_HID");
+	aml_string(out, "ACPI0013");
+	aml_name(out, "_UID");
+	aml_integer(out, 0);
+	aml_name(out, "_CRS");
+	part = aml_begin_template(out);
+	aml_interrupt_level(out, d->gsi);
+	aml_end_template(out, part);
+	aml_register(out, "EREG", "ESEL", (uint32_t)d->base);
+	part = aml_begin_method(out, "_EVT", 1);
+	aml_load(out, "ESEL");
+	put_event(out, GED_POWER_BUTTON, "PWRB", NOTIFY_BUTTON);
+	if (vmgenid)
+		put_event(out, GED_NEW_GENERATION, "VGEN", NOTIFY_GENERATION);
+	aml_end(out, part);
+	aml_end(out, device);
+}
+
+static const struct platform_device *
+find_device(const struct platform_device *device, unsigned int devices,
+	    enum platform_kind kind)
+{
+	for (unsigned int i = 0; i < devices; i++)
+		if (device[i].kind == kind)
+			return &device[i];
+	return NULL;
+}
+
 static size_t put_dsdt(struct aml *out, const struct platform_device *device,
 		       unsigned int devices, unsigned int cpus)
 {
@@ -172,6 +263,13 @@ static size_t put_dsdt(struct aml *out, const struct platform_device *device,
 			break;
 		case PLATFORM_SERIAL:
 			put_serial(out, &device[i], ports++);
+			break;
+		case PLATFORM_GED:
+			put_ged(out, &device[i],
+				find_device(device, devices, PLATFORM_VMGENID));
+			break;
+		case PLATFORM_VMGENID:
+			put_vmgenid(out, &device[i]);
 			break;
 		case PLATFORM_POWER:
 			break;
@@ -264,7 +362,7 @@ static void put_rsdp(uint8_t *at, uint64_t xsdt)
 
 static int check_device(const struct platform_device *d, struct fail *why)
 {
-	bool port = d->kind != PLATFORM_VIRTIO_MMIO;
+	bool port = d->kind == PLATFORM_SERIAL || d->kind == PLATFORM_POWER;
 	uint64_t limit = port ? UINT64_C(0x10000) : UINT64_C(0x100000000);
 
 	if (d->size == 0 || d->size > (port ? 255 : limit) ||
@@ -280,7 +378,7 @@ int x86_acpi_build(const struct platform_device *device, unsigned int devices,
 		   struct fail *why)
 {
 	static const uint8_t rsdp[RSDP_SIZE];
-	const struct platform_device *power = NULL;
+	const struct platform_device *power;
 	size_t dsdt, fadt, madt, xsdt;
 	struct aml out;
 	int err;
@@ -289,9 +387,8 @@ int x86_acpi_build(const struct platform_device *device, unsigned int devices,
 		err = check_device(&device[i], why);
 		if (err)
 			return err;
-		if (device[i].kind == PLATFORM_POWER)
-			power = &device[i];
 	}
+	power = find_device(device, devices, PLATFORM_POWER);
 	aml_init(&out, data, size);
 	aml_bytes(&out, rsdp, sizeof(rsdp));
 	dsdt = put_dsdt(&out, device, devices, cpus);

@@ -23,8 +23,20 @@
 #define OP_SCOPE	0x10
 #define OP_BUFFER	0x11
 #define OP_PACKAGE	0x12
+#define OP_METHOD	0x14
 #define OP_EXT		0x5b
+#define OP_LOCAL0	0x60
+#define OP_STORE	0x70
+#define OP_AND		0x7b
+#define OP_NOTIFY	0x86
+#define OP_IF		0xa0
+#define OP_EXT_REGION	0x80
+#define OP_EXT_FIELD	0x81
 #define OP_EXT_DEVICE	0x82
+/* 20.2.5.2: address space, flags of a field and of a method. */
+#define SPACE_MEMORY	0x00
+#define FIELD_DWORD	0x03	/* no lock; what is not written is kept */
+#define METHOD_SERIAL	0x08
 /* 20.2.2, name prefixes. */
 #define PREFIX_DUAL	0x2e
 #define PREFIX_MULTI	0x2f
@@ -34,6 +46,8 @@
 #define RES_END		0x79
 #define RES_MEMORY32	0x86
 #define RES_INTERRUPT	0x89
+#define RES_CONSUMER	(1u << 0)
+#define RES_EDGE	(1u << 1)
 
 void aml_init(struct aml *aml, void *data, size_t size)
 {
@@ -204,6 +218,65 @@ size_t aml_begin_package(struct aml *aml, uint8_t count)
 	return mark;
 }
 
+size_t aml_begin_method(struct aml *aml, const char *name, uint8_t arguments)
+{
+	size_t mark;
+
+	aml_u8(aml, OP_METHOD);
+	mark = aml->len;
+	aml_path(aml, name);
+	aml_u8(aml, (uint8_t)(METHOD_SERIAL | arguments));
+	return mark;
+}
+
+void aml_register(struct aml *aml, const char *region, const char *field,
+		  uint32_t base)
+{
+	size_t mark;
+
+	aml_u8(aml, OP_EXT);
+	aml_u8(aml, OP_EXT_REGION);
+	aml_path(aml, region);
+	aml_u8(aml, SPACE_MEMORY);
+	aml_integer(aml, base);
+	aml_integer(aml, 4);
+	aml_u8(aml, OP_EXT);
+	aml_u8(aml, OP_EXT_FIELD);
+	mark = aml->len;
+	aml_path(aml, region);
+	aml_u8(aml, FIELD_DWORD);
+	aml_path(aml, field);
+	aml_u8(aml, 32);		/* bits, as a package length of 1 byte */
+	aml_end(aml, mark);
+}
+
+void aml_load(struct aml *aml, const char *name)
+{
+	aml_u8(aml, OP_STORE);
+	aml_path(aml, name);
+	aml_u8(aml, OP_LOCAL0);
+}
+
+size_t aml_begin_if(struct aml *aml, uint32_t mask)
+{
+	size_t mark;
+
+	aml_u8(aml, OP_IF);
+	mark = aml->len;
+	aml_u8(aml, OP_AND);
+	aml_u8(aml, OP_LOCAL0);
+	aml_integer(aml, mask);
+	aml_u8(aml, OP_ZERO);		/* the result is kept nowhere */
+	return mark;
+}
+
+void aml_notify(struct aml *aml, const char *device, uint8_t value)
+{
+	aml_u8(aml, OP_NOTIFY);
+	aml_path(aml, device);
+	aml_integer(aml, value);
+}
+
 /*
  * 20.2.4: up to 63 in one byte; else the first holds how many follow and the
  * lowest four bits.
@@ -253,14 +326,24 @@ void aml_io(struct aml *aml, uint16_t port, uint8_t size)
 	aml_u8(aml, size);
 }
 
-/* 6.4.3.6 */
-void aml_interrupt(struct aml *aml, uint32_t gsi)
+/* 6.4.3.6; in both: active high, exclusive. */
+static void put_interrupt(struct aml *aml, uint32_t gsi, uint8_t flags)
 {
 	aml_u8(aml, RES_INTERRUPT);
 	aml_u16(aml, 6);
-	aml_u8(aml, 3);		/* consumer, edge, active high, exclusive */
+	aml_u8(aml, flags);
 	aml_u8(aml, 1);		/* one of them */
 	aml_u32(aml, gsi);
+}
+
+void aml_interrupt(struct aml *aml, uint32_t gsi)
+{
+	put_interrupt(aml, gsi, RES_CONSUMER | RES_EDGE);
+}
+
+void aml_interrupt_level(struct aml *aml, uint32_t gsi)
+{
+	put_interrupt(aml, gsi, RES_CONSUMER);
 }
 
 void aml_end_template(struct aml *aml, size_t mark)

@@ -56,6 +56,21 @@ size_t aml_begin_scope(struct aml *aml, const char *path);
 size_t aml_begin_device(struct aml *aml, const char *name);
 /** aml_begin_package() - Package(@count) { */
 size_t aml_begin_package(struct aml *aml, uint8_t count);
+/** aml_begin_method() - Method(@name, @arguments, Serialized) { */
+size_t aml_begin_method(struct aml *aml, const char *name,
+			uint8_t arguments);
+/**
+ * aml_register() - OperationRegion(@region, SystemMemory, @base, 4), all of it
+ * one field @field of 32 bits
+ */
+void aml_register(struct aml *aml, const char *region, const char *field,
+		  uint32_t base);
+/** aml_load() - Local0 = @name */
+void aml_load(struct aml *aml, const char *name);
+/** aml_begin_if() - If (Local0 & @mask) { */
+size_t aml_begin_if(struct aml *aml, uint32_t mask);
+/** aml_notify() - Notify(@device, @value) */
+void aml_notify(struct aml *aml, const char *device, uint8_t value);
 /** aml_end() - } */
 void aml_end(struct aml *aml, size_t mark);
 
@@ -67,6 +82,8 @@ void aml_memory32(struct aml *aml, uint32_t base, uint32_t size);
 void aml_io(struct aml *aml, uint16_t port, uint8_t size);
 /** aml_interrupt() - Interrupt(Consumer, Edge, ActiveHigh, Exclusive) */
 void aml_interrupt(struct aml *aml, uint32_t gsi);
+/** aml_interrupt_level() - Interrupt(Consumer, Level, ActiveHigh, Exclusive) */
+void aml_interrupt_level(struct aml *aml, uint32_t gsi);
 void aml_end_template(struct aml *aml, size_t mark);
 
 #endif

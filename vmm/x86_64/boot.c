@@ -177,7 +177,7 @@ static int write_cmdline(const char *append, const struct guest_memory *memory,
 static int write_acpi(struct vm *vm, const struct arch_boot *boot,
 		      struct fail *why)
 {
-	const size_t size = LAYOUT_RESET_VECTOR - LAYOUT_ACPI;
+	const size_t size = LAYOUT_ACPI_END - LAYOUT_ACPI;
 	void *data = guest_memory_at(&vm->memory, LAYOUT_ACPI, size);
 
 	if (!data)
@@ -204,7 +204,8 @@ static int write_reset_code(const struct arch_boot *boot,
 	};
 	uint64_t port;
 
-	_Static_assert(sizeof(code) <= LAYOUT_ACPI_END - LAYOUT_RESET_VECTOR,
+	_Static_assert(sizeof(code) <=
+		       LAYOUT_FIRMWARE_END - LAYOUT_RESET_VECTOR,
 		       "fits above the vector");
 	for (unsigned int i = 0; i < boot->devices; i++) {
 		if (boot->device[i].kind != PLATFORM_POWER)
@@ -234,7 +235,11 @@ void x86_memory_map(const struct guest_memory *memory, struct x86_start *start)
 	add_run(start, 0, LAYOUT_LOW_RAM_END, X86_MEMORY_RAM);
 	/* There is RAM behind it, but it holds the tables: not to be used. */
 	add_run(start, LAYOUT_ACPI, LAYOUT_ACPI_END, X86_MEMORY_ACPI);
-	add_run(start, LAYOUT_ACPI_END, r[0].size, X86_MEMORY_RAM);
+	_Static_assert(ARCH_VMGENID_BASE == LAYOUT_VMGENID &&
+		       LAYOUT_ACPI_END <= LAYOUT_VMGENID, "in what follows");
+	add_run(start, LAYOUT_ACPI_END, LAYOUT_FIRMWARE_END,
+		X86_MEMORY_RESERVED);
+	add_run(start, LAYOUT_FIRMWARE_END, r[0].size, X86_MEMORY_RAM);
 	add_run(start, LAYOUT_IDENTITY_MAP, LAYOUT_KVM_END,
 		X86_MEMORY_RESERVED);
 	for (unsigned int i = 1; i < memory->count; i++)

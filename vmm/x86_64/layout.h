@@ -22,8 +22,14 @@
 
 /* ACPI tables: RSDP first, where a guest that is not told would look. */
 #define LAYOUT_ACPI		0xe0000u
-#define LAYOUT_ACPI_END		0x100000u
-/* Where a processor starts after a reset, in real mode; in the range above. */
+#define LAYOUT_ACPI_END		0xfe000u
+/*
+ * The firmware's own, never the guest's: a page for the generation ID, whose
+ * specification forbids memory of the kind that ACPI tables are in, and the
+ * page of the reset vector, where a processor starts after a reset.
+ */
+#define LAYOUT_VMGENID		0xfe000u
+#define LAYOUT_FIRMWARE_END	0x100000u
 #define LAYOUT_RESET_VECTOR	0xffff0u
 
 /* Kernels start here at the earliest. */
