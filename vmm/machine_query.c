@@ -46,7 +46,7 @@ json_t *machine_query_generation(const struct machine *m)
 
 static json_t *describe_conn(const struct vsock_conn *conn)
 {
-	return json_pack("{sI sI ss ss sI sI sI sI sI}",
+	return json_pack("{sI sI ss ss sI sI sI sI sI sI}",
 		"host-port", (json_int_t)conn->host_port,
 		"guest-port", (json_int_t)conn->guest_port,
 		"type", conn->type == VSOCK_TYPE_STREAM ? "stream"
@@ -57,6 +57,7 @@ static json_t *describe_conn(const struct vsock_conn *conn)
 		"guest-room", (json_int_t)vsock_conn_room(conn),
 		"host-room", (json_int_t)(conn->buf_alloc -
 					  (conn->rx_cnt - conn->fwd_cnt)),
+		"guest-credit", (json_int_t)vsock_credit_left(conn),
 		"backlog", (json_int_t)conn->backlog.used);
 }
 
@@ -114,7 +115,7 @@ json_t *machine_query_vsock(const struct machine *m)
 		return NULL;
 	snprintf(features, sizeof(features), "0x%" PRIx64,
 		 dev->vdev.features);
-	return json_pack("{sI ss ss ss sb sI sI so so}",
+	return json_pack("{sI ss ss ss sb sI sI sI so so}",
 		"guest-cid", (json_int_t)dev->guest_cid,
 		"features", features,
 		"uds", m->options->vsock.host.path,
@@ -122,6 +123,7 @@ json_t *machine_query_vsock(const struct machine *m)
 		"driver-ok", virtio_device_live(&dev->vdev),
 		"resets-owed", (json_int_t)(dev->gate.owed + dev->gate.unsent),
 		"clients-waiting", (json_int_t)m->vsock_unix.count,
+		"connections-busy", (json_int_t)dev->engine.credit.busy_count,
 		"connections", describe_conns(&dev->engine),
 		"counters", describe_stats(m));
 }

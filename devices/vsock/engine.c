@@ -71,6 +71,7 @@ int vsock_engine_init(struct vsock_engine *engine, struct loop *loop,
 		return -ENOMEM;
 	list_init(&engine->conns);
 	list_init(&engine->ready);
+	vsock_credit_init(&engine->credit);
 	return 0;
 }
 
@@ -115,6 +116,7 @@ int vsock_engine_insert(struct vsock_engine *engine, struct vsock_conn *conn)
 	conn->buf_alloc = engine->buf_alloc;
 	conn->read_hint = READ_HINT_MIN;
 	list_init(&conn->ready);
+	vsock_credit_add(conn);
 	list_append(&engine->conns, &conn->all);
 	conn->next = *at;
 	*at = conn;
@@ -139,6 +141,7 @@ static void forget(struct vsock_conn *conn)
 	*at = conn->next;
 	engine->count--;
 	list_remove(&conn->ready);
+	vsock_credit_remove(conn);
 	loop_timer_cancel(engine->loop, &conn->timer);
 }
 
@@ -265,19 +268,6 @@ void vsock_conn_due(struct vsock_conn *conn, unsigned int due)
 	vsock_conn_schedule(conn);
 }
 
-void vsock_conn_credit(struct vsock_conn *conn)
-{
-	uint32_t window = conn->buf_alloc;
-
-	/* Linux lets itself send no more than its own buffer's size. */
-	if (conn->peer_buf_alloc < window)
-		window = conn->peer_buf_alloc;
-	if (conn->fwd_cnt != conn->fwd_told &&
-	    conn->rx_cnt - conn->fwd_told >= window / 2 &&
-	    conn->state != VSOCK_CONN_LINGERING)
-		vsock_conn_due(conn, VSOCK_DUE_CREDIT_UPDATE);
-}
-
 void vsock_conn_shut(struct vsock_conn *conn, unsigned int directions)
 {
 	conn->host_shut |= directions;
@@ -308,9 +298,8 @@ void vsock_conn_header(struct vsock_conn *conn, enum vsock_op op,
 		.op = le16_make((uint16_t)op),
 		.flags = le32_make(flags),
 		.buf_alloc = le32_make(conn->buf_alloc),
-		.fwd_cnt = le32_make(conn->fwd_cnt),
+		.fwd_cnt = le32_make(vsock_credit_tell(conn)),
 	};
-	conn->fwd_told = conn->fwd_cnt;
 }
 
 static void reply(struct vsock_engine *engine, const struct vsock_header *hdr)

@@ -17,6 +17,7 @@
 #include "devices/loop.h"
 #include "devices/vsock/backlog.h"
 #include "devices/vsock/capture.h"
+#include "devices/vsock/credit.h"
 #include "devices/vsock/list.h"
 #include "devices/vsock/seqpacket.h"
 #include "virtio/queue.h"
@@ -73,11 +74,12 @@ const char *vsock_conn_state_name(enum vsock_conn_state state);
  * @starved: bytes are there, the guest's buffer is full
  * @buf_alloc: our receive buffer, bytes; what the guest is told
  * @fwd_cnt: bytes the host socket took, modulo 2^32
- * @fwd_told: the @fwd_cnt the guest knows of
+ * @fwd_told: the @fwd_cnt the guest is told; lags behind, see credit.c
  * @rx_cnt: bytes received from the guest, modulo 2^32
  * @peer_buf_alloc: the guest's receive buffer, bytes
  * @peer_fwd_cnt: bytes the guest's application took, modulo 2^32
  * @tx_cnt: bytes sent to the guest, modulo 2^32
+ * @credit: its part in engine->credit
  * @read_hint: bytes to ask of the host socket next time
  * @bytes_to_host: payload received from the guest
  * @bytes_to_guest: payload sent to the guest
@@ -111,6 +113,7 @@ struct vsock_conn {
 	uint32_t peer_buf_alloc;
 	uint32_t peer_fwd_cnt;
 	uint32_t tx_cnt;
+	struct vsock_conn_credit credit;
 	uint32_t read_hint;
 	uint64_t bytes_to_host;
 	uint64_t bytes_to_guest;
@@ -234,6 +237,7 @@ struct vsock_stats {
  * @lingering: connections out of the table but not yet released
  * @conns: all connections, the lingering ones too
  * @ready: those with something to send, served round-robin
+ * @credit: what the guest may send, of all connections
  * @hash: by host and guest port
  * @replies: RSTs without a connection, a ring of @replies_size
  * @replies_size: VSOCK_REPLIES_MAX + conns_max: TX stops at the first, and
@@ -264,6 +268,7 @@ struct vsock_engine {
 	uint32_t lingering;
 	struct list_node conns;
 	struct list_node ready;
+	struct vsock_credit credit;
 	struct vsock_conn *hash[VSOCK_HASH_SIZE];
 	struct vsock_header *replies;
 	unsigned int replies_size;
@@ -370,10 +375,6 @@ void vsock_conn_schedule(struct vsock_conn *conn);
 void vsock_conn_shut(struct vsock_conn *conn, unsigned int directions);
 /** vsock_conn_discard() - out of the table, released; nothing more is said */
 void vsock_conn_discard(struct vsock_conn *conn);
-/**
- * vsock_conn_credit() - tell the guest of freed buffer space, if it is time
- */
-void vsock_conn_credit(struct vsock_conn *conn);
 /** vsock_conn_room() - bytes the guest's buffer has room for */
 uint32_t vsock_conn_room(const struct vsock_conn *conn);
 /** vsock_conn_can_send() - may the host's bytes be read for the guest now? */

@@ -2,6 +2,7 @@
 libdevices_a_SOURCES += \
 	devices/vsock/backlog.c devices/vsock/backlog.h \
 	devices/vsock/capture.c devices/vsock/capture.h \
+	devices/vsock/credit.c devices/vsock/credit.h \
 	devices/vsock/device.c devices/vsock/device.h \
 	devices/vsock/engine.c devices/vsock/engine.h \
 	devices/vsock/gate.c devices/vsock/gate.h \

@@ -122,6 +122,7 @@ static void take_data(struct vsock_conn *conn, const struct virtq_chain *chain,
 	conn->rx_cnt += len;
 	conn->bytes_to_host += len;
 	engine->stats.bytes_to_host += len;
+	vsock_credit_used(conn, len);
 	if (conn->rx_cnt - conn->fwd_cnt > conn->buf_alloc) {
 		run->conn = NULL;
 		engine->stats.credit_overruns++;

@@ -373,6 +373,22 @@ static bool is_listened(const struct fake_sockets *set, uint32_t port,
 	return false;
 }
 
+/* Section 5.10.6.3: what may be sent, and was, is not taken back. */
+static void take_credit(struct fake_sock *sock, const struct vsock_header *hdr)
+{
+	uint32_t edge = sock->peer_fwd_cnt + sock->peer_buf_alloc;
+	const char **violation = &sock->set->v->violation;
+
+	sock->peer_buf_alloc = le32_get(hdr->buf_alloc);
+	sock->peer_fwd_cnt = le32_get(hdr->fwd_cnt);
+	if (*violation || le16_get(hdr->op) == VSOCK_OP_RST)
+		return;
+	if ((int32_t)(sock->peer_fwd_cnt + sock->peer_buf_alloc - edge) < 0)
+		*violation = "the right edge of the credit moved left";
+	if ((int32_t)(sock->tx_cnt - sock->peer_fwd_cnt) < 0)
+		*violation = "credit for bytes that were never sent";
+}
+
 /* virtio_transport_recv_pkt() */
 void fake_sockets_take(struct fake_sockets *set,
 		       const struct fake_vsock_packet *packet)
@@ -404,8 +420,7 @@ void fake_sockets_take(struct fake_sockets *set,
 		reset_no_sock(set, hdr);
 		return;
 	}
-	sock->peer_buf_alloc = le32_get(hdr->buf_alloc);
-	sock->peer_fwd_cnt = le32_get(hdr->fwd_cnt);
+	take_credit(sock, hdr);
 	if (sock->state == FAKE_SOCK_SYN_SENT)
 		recv_connecting(sock, hdr);
 	else

@@ -174,6 +174,7 @@ vsock_tests = \
 	tests/unit/test_vsock_reset \
 	tests/unit/test_vsock_seqpacket \
 	tests/unit/test_vsock_seqpacket_close \
+	tests/unit/test_vsock_share \
 	tests/unit/test_vsock_threads
 check_PROGRAMS += $(vsock_tests)
 TESTS += $(vsock_tests)
@@ -213,6 +214,8 @@ tests_unit_test_vsock_seqpacket_SOURCES = tests/unit/test_vsock_seqpacket.c $(vs
 tests_unit_test_vsock_seqpacket_LDADD = $(devices_libs)
 tests_unit_test_vsock_seqpacket_close_SOURCES = tests/unit/test_vsock_seqpacket_close.c $(vsock_bed)
 tests_unit_test_vsock_seqpacket_close_LDADD = $(devices_libs)
+tests_unit_test_vsock_share_SOURCES = tests/unit/test_vsock_share.c $(vsock_bed)
+tests_unit_test_vsock_share_LDADD = $(devices_libs)
 tests_unit_test_vsock_threads_SOURCES = tests/unit/test_vsock_threads.c $(vsock_bed)
 tests_unit_test_vsock_threads_LDADD = $(devices_libs)
 
