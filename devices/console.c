@@ -106,6 +106,7 @@ struct input {
  * struct console - see the theory above
  * @loop: where the sources are
  * @serial: the port
+ * @line: the port is connected, what it sends goes somewhere
  * @wake: eventfd: the loop thread has something to look after
  * @quit: see console_new()
  * @opaque: for @quit
@@ -118,6 +119,7 @@ struct input {
 struct console {
 	struct loop *loop;
 	struct serial *serial;
+	bool line;
 	struct loop_source wake;
 	void (*quit)(void *opaque);
 	void *opaque;
@@ -498,11 +500,23 @@ struct console *console_new(struct loop *loop, struct serial *serial,
 		goto failed;
 	if (!strcmp(spec, "stdio") && in_open(c, why))
 		goto failed;
+	c->line = true;
 	serial_connect(serial, &console_line, c);
 	return c;
 failed:
 	console_free(c);
 	return NULL;
+}
+
+void console_connect(struct console *c, struct serial *serial, void *opaque)
+{
+	serial_connect(c->serial, NULL, NULL);
+	c->serial = serial;
+	c->opaque = opaque;
+	if (c->line)
+		serial_connect(serial, &console_line, c);
+	/* Whatever the port before was told, or told: look anew. */
+	wake(c);
 }
 
 static time_t now_sec(void)

@@ -44,6 +44,17 @@ struct console *console_new(struct loop *loop, struct serial *serial,
 			    void *opaque, struct fail *why);
 
 /**
+ * console_connect() - connect it to another serial port, which is connected to
+ * nothing yet
+ * @opaque: for the quit function from now on
+ *
+ * Input that waits goes there. Context: loop thread; the port before has no
+ * vCPU any more, the new one none yet.
+ */
+void console_connect(struct console *console, struct serial *serial,
+		     void *opaque);
+
+/**
  * console_free() - flush, restore the terminal, disconnect
  *
  * Waits for a reader as long as it takes something at least every second, and

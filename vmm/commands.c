@@ -12,7 +12,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "vmm/machine.h"
+#include "vmm/monitor.h"
 
 static const char *const event_names[] = {
 	[MACHINE_EVENT_STOP] = "STOP",
@@ -21,6 +21,7 @@ static const char *const event_names[] = {
 	[MACHINE_EVENT_RESET] = "RESET",
 	[MACHINE_EVENT_POWERDOWN] = "POWERDOWN",
 	[MACHINE_EVENT_SNAPSHOT_SAVED] = "SNAPSHOT_SAVED",
+	[MACHINE_EVENT_SNAPSHOT_LOADED] = "SNAPSHOT_LOADED",
 	[MACHINE_EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
 	[MACHINE_EVENT_VSOCK_GATE] = "VSOCK_GATE",
 };
@@ -30,6 +31,17 @@ _Static_assert(sizeof(event_names) / sizeof(*event_names) == MACHINE_EVENTS,
 const char *machine_event_name(enum machine_event event)
 {
 	return event_names[event];
+}
+
+/* Return: the machine; NULL with the reason: it is not there yet. */
+static struct machine *machine_of(void *opaque, struct fail *why)
+{
+	struct machine *m = monitor_machine(opaque);
+
+	if (!m)
+		fail(why, -ENODEV, "there is no machine yet: snapshot-load "
+		     "path=DIR expected");
+	return m;
 }
 
 /* A result that is NULL here was not made for want of memory. */
@@ -69,7 +81,7 @@ static int query_version(void *opaque, json_t *arguments, json_t **result,
 static int query_status(void *opaque, json_t *arguments, json_t **result,
 			struct fail *why)
 {
-	const char *status = machine_status(opaque);
+	const char *status = monitor_status(opaque);
 
 	(void)arguments;
 	*result = json_pack("{s:s,s:b}", "status", status, "running",
@@ -80,8 +92,12 @@ static int query_status(void *opaque, json_t *arguments, json_t **result,
 static int query_vsock(void *opaque, json_t *arguments, json_t **result,
 		       struct fail *why)
 {
+	struct machine *m = machine_of(opaque, why);
+
 	(void)arguments;
-	*result = machine_query_vsock(opaque);
+	if (!m)
+		return -ENODEV;
+	*result = machine_query_vsock(m);
 	if (!*result)
 		return fail(why, -ENODEV, "there is no vsock device: start "
 			    "with --vsock cid=N,uds=PATH");
@@ -91,26 +107,37 @@ static int query_vsock(void *opaque, json_t *arguments, json_t **result,
 static int query_cpus_fast(void *opaque, json_t *arguments, json_t **result,
 			   struct fail *why)
 {
+	struct machine *m = machine_of(opaque, why);
+
 	(void)arguments;
-	*result = machine_query_cpus(opaque);
+	if (!m)
+		return -ENODEV;
+	*result = machine_query_cpus(m);
 	return made(*result, why);
 }
 
 static int query_generation(void *opaque, json_t *arguments, json_t **result,
 			    struct fail *why)
 {
+	struct machine *m = machine_of(opaque, why);
+
 	(void)arguments;
-	*result = machine_query_generation(opaque);
+	if (!m)
+		return -ENODEV;
+	*result = machine_query_generation(m);
 	return made(*result, why);
 }
 
 static int stop(void *opaque, json_t *arguments, json_t **result,
 		struct fail *why)
 {
+	struct machine *m = machine_of(opaque, why);
+
 	(void)arguments;
 	(void)result;
-	(void)why;
-	machine_stop(opaque);
+	if (!m)
+		return -ENODEV;
+	machine_stop(m);
 	return 0;
 }
 
@@ -119,18 +146,22 @@ static int cont(void *opaque, json_t *arguments, json_t **result,
 {
 	(void)arguments;
 	(void)result;
-	(void)why;
-	machine_cont(opaque);
+	if (!machine_of(opaque, why))
+		return -ENODEV;
+	monitor_cont(opaque);
 	return 0;
 }
 
 static int system_powerdown(void *opaque, json_t *arguments, json_t **result,
 			    struct fail *why)
 {
+	struct machine *m = machine_of(opaque, why);
+
 	(void)arguments;
 	(void)result;
-	(void)why;
-	machine_powerdown(opaque);
+	if (!m)
+		return -ENODEV;
+	machine_powerdown(m);
 	return 0;
 }
 
@@ -140,7 +171,7 @@ static int quit(void *opaque, json_t *arguments, json_t **result,
 	(void)arguments;
 	(void)result;
 	(void)why;
-	machine_quit(opaque, MACHINE_EXIT_POWEROFF);
+	monitor_quit(opaque);
 	return 0;
 }
 
@@ -164,8 +195,9 @@ static int snapshot_save(void *opaque, json_t *arguments,
 			 struct control_pending *pending, struct fail *why)
 {
 	const char *path = path_argument(arguments, why);
+	struct machine *m = path ? machine_of(opaque, why) : NULL;
 
-	return path ? machine_save(opaque, path, pending, why) : -EINVAL;
+	return m ? machine_save(m, path, pending, why) : -EINVAL;
 }
 
 static int snapshot_verify_command(void *opaque, json_t *arguments,
@@ -173,8 +205,28 @@ static int snapshot_verify_command(void *opaque, json_t *arguments,
 				   struct fail *why)
 {
 	const char *path = path_argument(arguments, why);
+	struct machine *m = path ? machine_of(opaque, why) : NULL;
 
-	return path ? machine_verify(opaque, path, pending, why) : -EINVAL;
+	return m ? machine_verify(m, path, pending, why) : -EINVAL;
+}
+
+static int snapshot_load(void *opaque, json_t *arguments, json_t **result,
+			 struct fail *why)
+{
+	const char *path = path_argument(arguments, why);
+
+	(void)result;
+	return path ? monitor_load(opaque, path, why) : -EINVAL;
+}
+
+static int system_reset(void *opaque, json_t *arguments, json_t **result,
+			struct fail *why)
+{
+	(void)arguments;
+	(void)result;
+	if (!machine_of(opaque, why))
+		return -ENODEV;
+	return monitor_reset(opaque, why);
 }
 
 static const struct control_argument capabilities_arguments[] = {
@@ -198,9 +250,12 @@ const struct control_command machine_commands[] = {
 	{ .name = "stop", .run = stop },
 	{ .name = "cont", .run = cont },
 	{ .name = "system_powerdown", .run = system_powerdown },
+	{ .name = "system_reset", .run = system_reset },
 	{ .name = "quit", .run = quit },
 	{ .name = "snapshot-save", .argument = path_arguments,
 	  .begin = snapshot_save },
+	{ .name = "snapshot-load", .argument = path_arguments,
+	  .run = snapshot_load },
 	{ .name = "snapshot-verify", .argument = path_arguments,
 	  .begin = snapshot_verify_command },
 	{ 0 }

@@ -14,11 +14,12 @@
  * @MACHINE_EVENT_SHUTDOWN: the process ends; data: {"guest": bool,
  *     "reason": "guest-shutdown" | "guest-reset" | "guest-panic" |
  *     "host-qmp-quit" | "host-signal" | "host-error"}
- * @MACHINE_EVENT_RESET: the guest asked for a reset; data: {"guest": true,
- *     "reason": "guest-reset"}
+ * @MACHINE_EVENT_RESET: the guest asked for a reset, or was reset; data:
+ *     {"guest": bool, "reason": "guest-reset" | "host-qmp-system-reset"}
  * @MACHINE_EVENT_POWERDOWN: the guest's power button has been pressed
  * @MACHINE_EVENT_SNAPSHOT_SAVED: data: {"path": string} and what
  *     machine_save() reports
+ * @MACHINE_EVENT_SNAPSHOT_LOADED: data: {"path": string}
  * @MACHINE_EVENT_SNAPSHOT_PROGRESS: saving or verifying takes its time; data:
  *     {"path": string, "phase": "copying" | "syncing" | "verifying",
  *     "done": bytes, "total": bytes}
@@ -34,6 +35,7 @@ enum machine_event {
 	MACHINE_EVENT_RESET,
 	MACHINE_EVENT_POWERDOWN,
 	MACHINE_EVENT_SNAPSHOT_SAVED,
+	MACHINE_EVENT_SNAPSHOT_LOADED,
 	MACHINE_EVENT_SNAPSHOT_PROGRESS,
 	MACHINE_EVENT_VSOCK_GATE,
 	MACHINE_EVENTS
@@ -43,7 +45,7 @@ enum machine_event {
 const char *machine_event_name(enum machine_event event);
 
 /**
- * machine_commands - the commands; their opaque is a struct machine
+ * machine_commands - the commands; their opaque is a struct monitor
  */
 extern const struct control_command machine_commands[];
 

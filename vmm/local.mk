@@ -14,6 +14,7 @@ libvmm_a_SOURCES = \
 	vmm/machine_query.c \
 	vmm/machine_state.c \
 	vmm/machine_task.c \
+	vmm/monitor.c vmm/monitor.h \
 	vmm/manifest.c vmm/manifest.h \
 	vmm/option_value.c vmm/option_value.h \
 	vmm/option_vsock.c vmm/option_vsock.h \

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The machine's life: built, booted or restored, run, taken down.
+ * One machine's life: built, booted or restored, run, taken down.
  *
- * Owns struct machine. Everything here runs on the main thread, which is the
- * loop thread; vCPU threads only report events, through an eventfd.
+ * Owns struct machine. Called by monitor.c and by commands, on the main thread,
+ * which is the loop thread; vCPU threads only report events, through an
+ * eventfd.
  *
  * Theory of operation
  *
  *   built ─▶ booted or loaded ─▶ prelaunch ──cont──▶ running ◀─stop/cont─▶ paused
- *   any ──guest power-off, reset, crash; quit; signal──▶ ending ─▶ gone
+ *   any ──guest power-off, reset, crash──▶ host->ended() ─▶ freed
  *
  * Whatever can fail for a reason of the user's (a socket in use, a damaged
  * snapshot) is tried before KVM is touched, and all of it before a vCPU runs:
  * a machine that runs is whole.
+ *
+ * An heir is built beside a machine that lives on until the heir is whole. It
+ * leaves alone what the two would have to share, the console, the host's
+ * sockets and the capture, and takes them over at last: that cannot fail.
  */
 #include "vmm/machine.h"
 
@@ -22,11 +27,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/log.h"
 #include "vmm/commands.h"
 #include "vmm/machine_internal.h"
 #include "vmm/snapshot.h"
@@ -51,51 +54,30 @@ static void on_vm_event(void *opaque, enum vm_event event)
 	(void)n;
 }
 
-static void end(struct machine *m, int status, const char *reason)
-{
-	if (!m->reason)
-		m->reason = reason;
-	loop_stop(m->loop, status);
-}
-
 static void on_events(struct loop_source *source, uint32_t events)
 {
 	struct machine *m = loop_owner(source, struct machine, events);
 	unsigned int event = atomic_load(&m->event);
 
 	(void)events;
+	loop_remove(m->loop, source);
 	switch ((enum vm_event)(event - 1u)) {
 	case VM_EVENT_POWEROFF:
-		end(m, MACHINE_EXIT_POWEROFF, "guest-shutdown");
+		m->host->ended(m->host->opaque, MACHINE_EXIT_POWEROFF,
+			       "guest-shutdown");
 		break;
 	case VM_EVENT_RESET:
 		tell(m, MACHINE_EVENT_RESET,
 		     json_pack("{sb ss}", "guest", 1, "reason",
 			       "guest-reset"));
-		end(m, MACHINE_EXIT_RESET, "guest-reset");
+		m->host->ended(m->host->opaque, MACHINE_EXIT_RESET,
+			       "guest-reset");
 		break;
 	case VM_EVENT_CRASH:
-		end(m, MACHINE_EXIT_ERROR, "guest-panic");
+		m->host->ended(m->host->opaque, MACHINE_EXIT_ERROR,
+			       "guest-panic");
 		break;
 	}
-	loop_remove(m->loop, source);
-}
-
-static void on_signal(struct loop_source *source, uint32_t events)
-{
-	struct machine *m = loop_owner(source, struct machine, signals);
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(source->fd, &info, sizeof(info)) == sizeof(info))
-		log_info("signal %s, ending",
-			 sigabbrev_np((int)info.ssi_signo));
-	end(m, MACHINE_EXIT_POWEROFF, "host-signal");
-}
-
-void machine_quit(struct machine *m, int status)
-{
-	end(m, status, "host-qmp-quit");
 }
 
 static void set_running(struct machine *m, bool running)
@@ -120,8 +102,7 @@ void machine_stop(struct machine *m)
 
 void machine_cont(struct machine *m)
 {
-	/* Not once it is ending: there is nothing left to run. */
-	if (!m->running && !m->reason)
+	if (!m->running)
 		set_running(m, true);
 }
 
@@ -131,38 +112,15 @@ void machine_powerdown(struct machine *m)
 	tell(m, MACHINE_EVENT_POWERDOWN, NULL);
 }
 
-static int watch(struct machine *m, struct loop_source *source, int fd,
-		 loop_source_fn *fn, struct fail *why)
+static int watch_events(struct machine *m, struct fail *why)
 {
 	int err;
 
-	source->fd = fd;
-	source->fn = fn;
-	err = fd < 0 ? -errno : loop_add(m->loop, source, EPOLLIN);
-	if (err)
-		return fail(why, err, "event loop: %s", strerror(-err));
-	return 0;
-}
-
-static int build_loop(struct machine *m, struct fail *why)
-{
-	int err;
-
-	m->loop = loop_new(why);
-	if (!m->loop)
-		return -ENOMEM;
-	err = watch(m, &m->signals,
-		    signalfd(-1, &m->options->end_signals,
-			     SFD_CLOEXEC | SFD_NONBLOCK), on_signal, why);
-	if (!err)
-		err = watch(m, &m->events,
-			    eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), on_events,
-			    why);
-	if (err || !m->options->control)
-		return err;
-	m->control = control_new(m->loop, m->options->control,
-				 machine_commands, m, why);
-	return m->control ? 0 : -EINVAL;
+	m->events.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m->events.fn = on_events;
+	err = m->events.fd < 0 ? -errno :
+		loop_add(m->loop, &m->events, EPOLLIN);
+	return err ? fail(why, err, "event loop: %s", strerror(-err)) : 0;
 }
 
 static int build_vm(struct machine *m, const struct machine_shape *shape,
@@ -202,13 +160,13 @@ static int boot(struct machine *m, struct fail *why)
 	return arch_boot(&m->vm, &what, why);
 }
 
-static int restore(struct machine *m, struct fail *why)
+static int restore(struct machine *m, const char *path, struct fail *why)
 {
 	struct machine_shape shape;
 	struct snapshot snapshot;
 	int err;
 
-	err = snapshot_open(m->options->snapshot, &snapshot, why);
+	err = snapshot_open(path, &snapshot, why);
 	if (err)
 		return err;
 	err = machine_read_shape(m->options, &snapshot.root, &shape, why);
@@ -224,22 +182,65 @@ static int restore(struct machine *m, struct fail *why)
 		err = machine_load(m, &snapshot.root, why);
 	snapshot_close(&snapshot);
 	if (err)
-		return fail_within(why, err, "restore %s",
-				   m->options->snapshot);
+		return fail_within(why, err, "restore %s", path);
 	m->started = true;
 	return 0;
 }
 
-static int build(struct machine *m, struct fail *why)
+static struct machine *build(const struct machine_host *host, const char *path,
+			     const struct machine *old, struct fail *why)
 {
+	struct machine *m = calloc(1, sizeof(*m));
 	int err;
 
-	err = build_loop(m, why);
+	if (!m) {
+		fail(why, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	m->host = host;
+	m->options = host->options;
+	m->loop = host->loop;
+	m->control = host->control;
+	m->heir = old;
+	m->vsock_device = m->options->vsock.device;
+	m->vm.kvm_fd = m->vm.fd = m->vm.memory_fd = -1;
+	m->events.fd = -1;
+	err = watch_events(m, why);
 	if (!err)
-		err = m->options->snapshot ? restore(m, why) : boot(m, why);
+		err = path ? restore(m, path, why) : boot(m, why);
 	if (!err)
 		err = vcpus_start(&m->vm, why);
-	return err;
+	if (err) {
+		machine_free(m);
+		return NULL;
+	}
+	if (!old)
+		machine_announce(m);
+	return m;
+}
+
+struct machine *machine_boot(const struct machine_host *host,
+			     const struct machine *old, struct fail *why)
+{
+	return build(host, NULL, old, why);
+}
+
+struct machine *machine_restore(const struct machine_host *host,
+				const char *path, const struct machine *old,
+				struct fail *why)
+{
+	return build(host, path, old, why);
+}
+
+void machine_inherit(struct machine *m, struct machine *old)
+{
+	vcpus_stop(&old->vm);
+	old->running = false;
+	machine_drain(old);
+	machine_take_devices(m, old);
+	machine_take_tasks(m, old);
+	m->heir = false;
+	machine_announce(m);
 }
 
 static uint64_t now_ms(void)
@@ -250,11 +251,14 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
-/*
- * The guest is gone; what it sent last is not lost with it: rings are run once
- * more, backlogs go out as long as the host sockets take them in time.
- */
-static void finish(struct machine *m)
+void machine_halt(struct machine *m)
+{
+	vcpus_stop(&m->vm);
+	m->running = false;
+	machine_finish_tasks(m);
+}
+
+void machine_linger(struct machine *m)
 {
 	uint64_t now = now_ms(), deadline = now + LINGER_MS;
 
@@ -269,52 +273,16 @@ static void finish(struct machine *m)
 	}
 }
 
-static void destroy(struct machine *m)
+void machine_free(struct machine *m)
 {
+	if (!m)
+		return;
 	vcpus_stop(&m->vm);
 	machine_remove_devices(m);
 	vm_destroy(&m->vm);
-	control_free(m->control);
 	if (m->events.fd >= 0) {
 		loop_remove(m->loop, &m->events);
 		close(m->events.fd);
 	}
-	if (m->signals.fd >= 0) {
-		loop_remove(m->loop, &m->signals);
-		close(m->signals.fd);
-	}
-	loop_free(m->loop);
 	free(m);
-}
-
-int machine_run(const struct machine_options *options, struct fail *why)
-{
-	struct machine *m = calloc(1, sizeof(*m));
-	int status = MACHINE_EXIT_ERROR;
-
-	if (!m) {
-		fail(why, -ENOMEM, "out of memory");
-		return MACHINE_EXIT_ERROR;
-	}
-	m->options = options;
-	m->vsock_device = options->vsock.device;
-	m->vm.kvm_fd = m->vm.fd = m->vm.memory_fd = -1;
-	m->signals.fd = m->events.fd = -1;
-	if (build(m, why))
-		goto gone;
-	why->text[0] = '\0';
-	if (!options->paused)
-		machine_cont(m);
-	status = loop_run(m->loop);
-	vcpus_stop(&m->vm);
-	m->running = false;
-	machine_finish_tasks(m);
-	if (status == MACHINE_EXIT_POWEROFF || status == MACHINE_EXIT_RESET)
-		finish(m);
-	tell(m, MACHINE_EVENT_SHUTDOWN,
-	     json_pack("{sb ss}", "guest", !strncmp(m->reason, "guest", 5),
-		       "reason", m->reason));
-gone:
-	destroy(m);
-	return status;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The machine: one guest with its devices, from the table in machine.c.
+ * A machine: one guest with its devices, from the table in machine_devices.c.
  *
  * Everything here is for the loop thread, which is the main thread.
  */
@@ -47,10 +47,11 @@ struct vsock_options {
  * @control: path of the control socket, or NULL
  * @vsock: --vsock
  * @snapshot: directory to restore from; NULL when booting
+ * @incoming: --incoming: wait for `snapshot-load`
  * @paused: --paused: leave the guest stopped until `cont`
  * @end_signals: those that end the process cleanly (SIGINT, SIGTERM, SIGHUP,
  *     less the ones that were ignored when it started); main() has blocked
- *     them, machine_run() reads them with signalfd(2)
+ *     them, monitor_run() reads them with signalfd(2)
  */
 struct machine_options {
 	const char *kernel;
@@ -62,6 +63,7 @@ struct machine_options {
 	const char *control;
 	struct vsock_options vsock;
 	const char *snapshot;
+	bool incoming;
 	bool paused;
 	sigset_t end_signals;
 };
@@ -75,16 +77,63 @@ struct machine_options {
 struct machine;
 
 /**
- * machine_run() - build it, boot or restore it, run it until it ends
- * Return: exit status of the process; the reason of MACHINE_EXIT_ERROR is in
- * @why (or was logged, with text empty).
+ * struct machine_host - what a machine sees of the process
+ * @options: what the command line asks for
+ * @loop: where its devices run
+ * @control: who is told of events; NULL: nobody
+ * @ended: the guest is over: exit status of the process, and the "reason" of
+ *     the SHUTDOWN event; from the loop. The machine must not be freed in it
+ * @opaque: handed to @ended
  */
-int machine_run(const struct machine_options *options, struct fail *why);
+struct machine_host {
+	const struct machine_options *options;
+	struct loop *loop;
+	struct control *control;
+	void (*ended)(void *opaque, int status, const char *reason);
+	void *opaque;
+};
+
+/**
+ * machine_boot() - a new machine with a kernel, paused
+ * @host: outlives it
+ * @old: NULL, or the machine it is to replace, which goes on meanwhile:
+ *     machine_inherit() follows, or machine_free()
+ *
+ * Return: the machine, NULL with the reason.
+ */
+struct machine *machine_boot(const struct machine_host *host,
+			     const struct machine *old, struct fail *why);
+/** machine_restore() - the same from the snapshot in directory @path */
+struct machine *machine_restore(const struct machine_host *host,
+				const char *path, const struct machine *old,
+				struct fail *why);
+/**
+ * machine_inherit() - take over console, host sockets and capture
+ * @m: was made with this @old
+ * @old: stopped; what its guest said has been delivered as far as host sockets
+ *     take it at once. Only machine_free() is left to do with it
+ */
+void machine_inherit(struct machine *m, struct machine *old);
+/** machine_halt() - end its vCPUs, for good */
+void machine_halt(struct machine *m);
+/**
+ * machine_linger() - deliver what the guest sent last
+ *
+ * After machine_halt(). The guest is gone, what it sent last is not lost with
+ * it: rings are run once more, backlogs go out as long as the host sockets take
+ * them in time.
+ */
+void machine_linger(struct machine *m);
+/** machine_free() - NULL is fine */
+void machine_free(struct machine *m);
 
 /* What the control socket asks for. */
 
 /** machine_status() - "running", "paused", "prelaunch" (QMP RunState) */
 const char *machine_status(const struct machine *m);
+bool machine_is_running(const struct machine *m);
+/** machine_is_busy() - it must not be freed yet: it is being saved */
+bool machine_is_busy(const struct machine *m);
 /** machine_stop() - park all vCPUs; no-op when paused */
 void machine_stop(struct machine *m);
 /** machine_cont() - let them run; no-op when running */
@@ -96,8 +145,6 @@ void machine_cont(struct machine *m);
  * after a save and restore. Whether it powers off is the guest's business.
  */
 void machine_powerdown(struct machine *m);
-/** machine_quit() - end the process with @status after this loop turn */
-void machine_quit(struct machine *m, int status);
 /**
  * machine_save() - snapshot into directory @path
  * @reply: completed when the snapshot is on stable storage, with a JSON object:

@@ -24,6 +24,8 @@
  * @destroy: the opposite; never called without @create
  * @save: into the open node; NULL: nothing to save, no node
  * @load: from its node
+ * @inherit: take over what @create left to another machine (machine->heir);
+ *     NULL: nothing
  */
 struct machine_device {
 	const char *name;
@@ -36,6 +38,7 @@ struct machine_device {
 		     struct state_writer *w);
 	int (*load)(struct machine *m, struct machine_slot *slot,
 		    struct state_node *node, struct fail *why);
+	void (*inherit)(struct machine *m, struct machine *old);
 };
 
 /* Serial port and console. */
@@ -44,8 +47,7 @@ static void console_quit(void *opaque)
 {
 	struct machine *m = opaque;
 
-	m->reason = "host-signal";
-	machine_quit(m, MACHINE_EXIT_POWEROFF);
+	m->host->ended(m->host->opaque, MACHINE_EXIT_POWEROFF, "host-signal");
 }
 
 static int serial_create(struct machine *m, struct machine_slot *slot,
@@ -65,11 +67,14 @@ static int serial_create(struct machine *m, struct machine_slot *slot,
 	err = serial_init(&m->serial, why);
 	if (err)
 		return err;
-	m->console = console_new(m->loop, &m->serial, m->options->serial,
-				 console_quit, m, why);
-	if (!m->console) {
-		err = -EINVAL;
-		goto destroy_serial;
+	if (!m->heir) {
+		m->console = console_new(m->loop, &m->serial,
+					 m->options->serial, console_quit, m,
+					 why);
+		if (!m->console) {
+			err = -EINVAL;
+			goto destroy_serial;
+		}
 	}
 	err = bus_add(&m->vm.pio, &range, why);
 	if (!err)
@@ -80,6 +85,13 @@ static int serial_create(struct machine *m, struct machine_slot *slot,
 destroy_serial:
 	serial_destroy(&m->serial);
 	return err;
+}
+
+static void serial_inherit(struct machine *m, struct machine *old)
+{
+	m->console = old->console;
+	old->console = NULL;
+	console_connect(m->console, &m->serial, m);
 }
 
 static void serial_remove(struct machine *m)
@@ -323,20 +335,21 @@ static int vsock_create(struct machine *m, struct machine_slot *slot,
 	/* Here, not when parsed: the options may have been copied since. */
 	m->vsock_host = options->host;
 	m->vsock_host.ports = options->ranges;
-	err = vsock_unix_init(&m->vsock_unix, m->loop, &m->vsock_host, why);
+	err = m->heir ?
+		vsock_unix_init_heir(&m->vsock_unix, m->loop, &m->vsock_host,
+				     why) :
+		vsock_unix_init(&m->vsock_unix, m->loop, &m->vsock_host, why);
 	if (err)
 		return err;
 	err = vsock_device_init(&m->vsock, m->loop, &m->vm.memory,
 				&m->vsock_unix.backend, &m->vsock_device, why);
 	if (err)
 		goto destroy_unix;
-	if (options->pcap) {
+	if (options->pcap && !m->heir) {
 		m->vsock.engine.capture = vsock_capture_open(options->pcap,
 							     why);
 		err = m->vsock.engine.capture ? 0 : -EIO;
 	}
-	m->vsock.on_gate = on_gate;
-	m->vsock.opaque = m;
 	slot->vdev = &m->vsock.vdev;
 	if (!err)
 		err = add_transport(m, slot, why);
@@ -347,6 +360,13 @@ static int vsock_create(struct machine *m, struct machine_slot *slot,
 destroy_unix:
 	vsock_unix_destroy(&m->vsock_unix);
 	return err;
+}
+
+static void vsock_inherit(struct machine *m, struct machine *old)
+{
+	m->vsock.engine.capture = old->vsock.engine.capture;
+	old->vsock.engine.capture = NULL;
+	vsock_unix_inherit(&m->vsock_unix, &old->vsock_unix);
 }
 
 static void vsock_remove(struct machine *m)
@@ -365,14 +385,16 @@ static const struct machine_device table[] = {
 	  .platform = { PLATFORM_SERIAL, ARCH_SERIAL_BASE, SERIAL_SIZE,
 			ARCH_SERIAL_GSI },
 	  .create = serial_create, .destroy = serial_remove,
-	  .save = serial_save_slot, .load = serial_load_slot },
+	  .save = serial_save_slot, .load = serial_load_slot,
+	  .inherit = serial_inherit },
 	{ .name = "power",
 	  .platform = { PLATFORM_POWER, ARCH_POWER_BASE, POWER_SIZE, 0 },
 	  .create = power_create, .destroy = power_remove },
 	{ .name = "rng", VIRTIO_ROW,
 	  .create = rng_create, .destroy = rng_remove },
 	{ .name = "vsock", VIRTIO_ROW, .wanted = vsock_wanted,
-	  .create = vsock_create, .destroy = vsock_remove },
+	  .create = vsock_create, .destroy = vsock_remove,
+	  .inherit = vsock_inherit },
 	{ .name = "ged",
 	  .platform = { PLATFORM_GED, 0, GED_SIZE, 0 },
 	  .create = ged_create, .destroy = ged_remove,
@@ -429,6 +451,26 @@ void machine_remove_devices(struct machine *m)
 		table[i].destroy(m);
 		slot->present = false;
 	}
+}
+
+void machine_take_devices(struct machine *m, struct machine *old)
+{
+	for (unsigned int i = 0; i < ROWS; i++)
+		if (m->slot[i].present && table[i].inherit)
+			table[i].inherit(m, old);
+}
+
+void machine_announce(struct machine *m)
+{
+	enum vsock_gate_state gate;
+
+	if (!m->options->vsock.present)
+		return;
+	gate = vsock_device_gate(&m->vsock);
+	if (gate != VSOCK_GATE_CLOSED)
+		on_gate(m, VSOCK_GATE_CLOSED, gate);
+	m->vsock.on_gate = on_gate;
+	m->vsock.opaque = m;
 }
 
 unsigned int machine_platform(const struct machine *m,

@@ -56,6 +56,7 @@ struct machine_task;
 
 /**
  * struct machine - one guest with its devices
+ * @host: what it is part of
  * @options: what the command line asked for
  * @loop: everything but vCPUs runs there
  * @vm: KVM's part
@@ -73,16 +74,15 @@ struct machine_task;
  * @vsock_device: what the socket device is to be like: options.vsock.device,
  *     completed by the snapshot
  * @vsock_host: options.vsock.host
- * @signals: signalfd of options.end_signals
+ * @heir: another machine has console, host sockets and capture still
  * @events: eventfd: a vCPU has reported something
  * @event: enum vm_event + 1 that was reported; atomic
  * @running: vCPUs are not parked
  * @started: they have run at least once
- * @status: exit status of the process, once it ends
- * @reason: SHUTDOWN event's "reason"
  * @task: what is going on beside it; NULL: nothing of that kind
  */
 struct machine {
+	const struct machine_host *host;
 	const struct machine_options *options;
 	struct loop *loop;
 	struct vm vm;
@@ -99,13 +99,11 @@ struct machine {
 	struct vsock_unix vsock_unix;
 	struct vsock_device_options vsock_device;
 	struct vsock_unix_options vsock_host;
-	struct loop_source signals;
+	bool heir;
 	struct loop_source events;
 	atomic_uint event;
 	bool running;
 	bool started;
-	int status;
-	const char *reason;
 	struct machine_task *task[MACHINE_TASKS];
 };
 
@@ -115,6 +113,10 @@ struct machine {
 int machine_add_devices(struct machine *m, struct fail *why);
 /** machine_remove_devices() - the opposite; after vcpus_stop() */
 void machine_remove_devices(struct machine *m);
+/** machine_take_devices() - what the devices of an heir are given by @old's */
+void machine_take_devices(struct machine *m, struct machine *old);
+/** machine_announce() - from now on whoever listens is told of the devices */
+void machine_announce(struct machine *m);
 /** machine_platform() - the table as the guest's description needs it */
 unsigned int machine_platform(const struct machine *m,
 			      struct platform_device *device);
@@ -153,5 +155,7 @@ int machine_load(struct machine *m, struct state_node *root, struct fail *why);
  * for them is answered.
  */
 void machine_finish_tasks(struct machine *m);
+/** machine_take_tasks() - what @old has going on is @m's now; no save */
+void machine_take_tasks(struct machine *m, struct machine *old);
 
 #endif

@@ -44,6 +44,11 @@ json_t *machine_query_generation(const struct machine *m)
 	return json_pack("{ss}", "guid", text);
 }
 
+bool machine_is_running(const struct machine *m)
+{
+	return m->running;
+}
+
 static json_t *describe_conn(const struct vsock_conn *conn)
 {
 	return json_pack("{sI sI ss ss sI sI sI sI sI sI}",

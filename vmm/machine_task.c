@@ -285,3 +285,18 @@ void machine_finish_tasks(struct machine *m)
 		worker_finish(&t->worker);
 	}
 }
+
+void machine_take_tasks(struct machine *m, struct machine *old)
+{
+	for (unsigned int kind = 0; kind < MACHINE_TASKS; kind++) {
+		m->task[kind] = old->task[kind];
+		old->task[kind] = NULL;
+		if (m->task[kind])
+			m->task[kind]->m = m;
+	}
+}
+
+bool machine_is_busy(const struct machine *m)
+{
+	return m->task[MACHINE_SAVE];
+}

@@ -5,7 +5,7 @@
  * Owns what belongs to the process: standard descriptors, signals, exit().
  *
  * Signals: those that ask for an end are blocked before any thread exists, so
- * that all threads inherit that, and machine_run() reads them on its loop.
+ * that all threads inherit that, and monitor_run() reads them on its loop.
  * Those that were ignored at the start (nohup, a background job of a shell
  * without job control) stay ignored: a signal that is blocked is queued even
  * when it is ignored, and would be read.
@@ -25,7 +25,7 @@
 #include "vmm/commands.h"
 #include "vmm/connect.h"
 #include "vmm/ctl.h"
-#include "vmm/machine.h"
+#include "vmm/monitor.h"
 #include "vmm/options.h"
 
 static const char *const help_text[] = {
@@ -75,8 +75,10 @@ static const char *const help_text[] = {
 
 	[COMMAND_RESTORE] =
 "Usage: wherry restore DIR [OPTION...]\n"
+"       wherry restore --incoming --control PATH [OPTION...]\n"
 "Go on from the snapshot in DIR, which is not changed.\n"
 "\n"
+"  --incoming              no snapshot yet: wait for the command 'snapshot-load'\n"
 "  --vsock cid=N,uds=PATH[,KEY=VALUE...]\n"
 "                          as of 'wherry run'; the CID may be another one than\n"
 "                          before\n"
@@ -104,6 +106,8 @@ static const char *const help_text[] = {
 "  snapshot-verify path=DIR\n"
 "                          check a snapshot, memory and all\n"
 "  system_powerdown        press the guest's power button\n"
+"  snapshot-load path=DIR  put the machine saved there in this one's place\n"
+"  system_reset            boot its kernel anew\n"
 "  quit                    end it\n"
 "\n"
 "Exit status: 0; 1 an error; 2 a wrong command line.\n",
@@ -203,7 +207,7 @@ static int run(struct options *o, struct fail *why)
 	case COMMAND_RESTORE:
 		log_set_level(o->log_level);
 		block_end_signals(&o->machine.end_signals);
-		return machine_run(&o->machine, why);
+		return monitor_run(&o->machine, why);
 	case COMMAND_CTL:
 		return run_ctl(o, why);
 	case COMMAND_CONNECT:

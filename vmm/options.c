@@ -142,6 +142,15 @@ static int set_paused(struct options *o, const char *value, struct fail *why)
 	return 0;
 }
 
+static int set_incoming(struct options *o, const char *value,
+			struct fail *why)
+{
+	(void)value;
+	(void)why;
+	o->machine.incoming = true;
+	return 0;
+}
+
 static int set_level(struct options *o, enum log_level level, struct fail *why)
 {
 	if (o->log_level != LOG_LEVEL_WARN)
@@ -200,6 +209,7 @@ static const struct option_rule option_rules[] = {
 	{ "control", ON(RUN) | ON(RESTORE), true, set_control },
 	{ "serial", ON(RUN) | ON(RESTORE), true, set_serial },
 	{ "paused", ON(RUN) | ON(RESTORE), false, set_paused },
+	{ "incoming", ON(RESTORE), false, set_incoming },
 	{ "quiet", ON(RUN) | ON(RESTORE), false, set_quiet },
 	{ "verbose", ON(RUN) | ON(RESTORE), false, set_verbose },
 	{ "timeout", ON(CONNECT), true, set_timeout },
@@ -340,10 +350,17 @@ static int finish_run(struct options *o, const struct words *w,
 static int finish_restore(struct options *o, const struct words *w,
 			  struct fail *why)
 {
-	int rc = expect_words(o, w, 1, 1, "the snapshot's directory", why);
+	bool incoming = o->machine.incoming;
+	int rc = expect_words(o, w, !incoming, !incoming,
+			      "the snapshot's directory, or --incoming,", why);
 
 	if (rc < 0)
 		return rc;
+	if (incoming && !o->machine.control)
+		return fail(why, -EINVAL, "--incoming needs --control, where "
+			    "snapshot-load can be said");
+	if (incoming)
+		return finish_machine(o, why);
 	o->machine.snapshot = o->owned.words[0];
 	rc = option_check_path("restore", o->machine.snapshot, why);
 	return rc < 0 ? rc : finish_machine(o, why);

@@ -266,13 +266,12 @@ static int open_door(struct vsock_unix *unx, struct vsock_unix_door *door,
 	return 0;
 }
 
-int vsock_unix_init(struct vsock_unix *unx, struct loop *loop,
-		    const struct vsock_unix_options *options,
-		    struct fail *why)
+int vsock_unix_init_heir(struct vsock_unix *unx, struct loop *loop,
+			 const struct vsock_unix_options *options,
+			 struct fail *why)
 {
 	const char *slash = strrchr(options->path, '/');
 	size_t name = strlen(slash ? slash + 1 : options->path);
-	int err;
 
 	if (name > UNIX_SOCKET_NAME_MAX - PORT_SUFFIX)
 		return fail(why, -ENAMETOOLONG,
@@ -287,6 +286,18 @@ int vsock_unix_init(struct vsock_unix *unx, struct loop *loop,
 						  VSOCK_UNIX_CLIENTS_MAX;
 	unx->rest.fn = on_rested;
 	unx->hello_timeout = VSOCK_UNIX_HELLO_TIMEOUT;
+	return 0;
+}
+
+int vsock_unix_init(struct vsock_unix *unx, struct loop *loop,
+		    const struct vsock_unix_options *options,
+		    struct fail *why)
+{
+	int err;
+
+	err = vsock_unix_init_heir(unx, loop, options, why);
+	if (err)
+		return err;
 	err = open_door(unx, &unx->door[0], options->path, VSOCK_TYPE_STREAM,
 			why);
 	if (!err && options->seqpacket)
@@ -295,6 +306,39 @@ int vsock_unix_init(struct vsock_unix *unx, struct loop *loop,
 	if (err)
 		vsock_unix_destroy(unx);
 	return err;
+}
+
+static void inherit_door(struct vsock_unix *unx, struct vsock_unix_door *door,
+			 struct vsock_unix_door *from)
+{
+	loop_remove(unx->loop, &from->source);
+	door->unx = unx;
+	door->type = from->type;
+	door->listener = from->listener;
+	door->source.fd = door->listener.fd;
+	door->source.fn = on_door;
+	from->listener = (struct unix_listener)UNIX_LISTENER_INIT;
+	from->unx = NULL;
+}
+
+void vsock_unix_inherit(struct vsock_unix *unx, struct vsock_unix *old)
+{
+	for (unsigned int i = 0; i < VSOCK_UNIX_DOORS; i++)
+		if (old->door[i].unx)
+			inherit_door(unx, &unx->door[i], &old->door[i]);
+	while (!list_empty(&old->clients)) {
+		struct client *client = list_entry(old->clients.next,
+						   struct client, link);
+
+		client->door = &unx->door[client->door - old->door];
+		list_remove(&client->link);
+		list_append(&unx->clients, &client->link);
+	}
+	unx->count = old->count;
+	old->count = 0;
+	unx->refused += old->refused;
+	unx->ports_refused += old->ports_refused;
+	watch_doors(unx);
 }
 
 void vsock_unix_destroy(struct vsock_unix *unx)

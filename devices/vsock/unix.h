@@ -110,6 +110,19 @@ struct vsock_unix {
 int vsock_unix_init(struct vsock_unix *unx, struct loop *loop,
 		    const struct vsock_unix_options *options,
 		    struct fail *why);
+/**
+ * vsock_unix_init_heir() - the same, but listen nowhere: another back-end with
+ * the same options does, and vsock_unix_inherit() follows
+ */
+int vsock_unix_init_heir(struct vsock_unix *unx, struct loop *loop,
+			 const struct vsock_unix_options *options,
+			 struct fail *why);
+/**
+ * vsock_unix_inherit() - take over listeners, and clients that have not said
+ * CONNECT; who waits in a backlog does not notice
+ * @old: has connections left, at most
+ */
+void vsock_unix_inherit(struct vsock_unix *unx, struct vsock_unix *old);
 /** vsock_unix_destroy() - after the device is gone; safe on a zeroed struct */
 void vsock_unix_destroy(struct vsock_unix *unx);
 

@@ -69,6 +69,7 @@ tests_unit_vmm_snapshot_save_LDADD = $(snapshot_libs)
 # Command line, control socket and their clients; the machine is a stub.
 control_tests = \
 	tests/unit/devices_unix_socket \
+	tests/unit/vmm_commands \
 	tests/unit/vmm_connect \
 	tests/unit/vmm_control \
 	tests/unit/vmm_control_clients \
@@ -83,6 +84,8 @@ control_libs = libunit.a libvmm.a libdevices.a libvirtio.a $(CHECK_LIBS) \
 tests_unit_devices_unix_socket_SOURCES = tests/unit/devices_unix_socket.c
 tests_unit_devices_unix_socket_LDADD = libunit.a libdevices.a libvirtio.a \
 	$(CHECK_LIBS)
+tests_unit_vmm_commands_SOURCES = tests/unit/vmm_commands.c $(control_bed)
+tests_unit_vmm_commands_LDADD = $(control_libs)
 tests_unit_vmm_connect_SOURCES = tests/unit/vmm_connect.c
 tests_unit_vmm_connect_LDADD = $(control_libs)
 tests_unit_vmm_control_SOURCES = tests/unit/vmm_control.c $(control_bed)

@@ -15,7 +15,7 @@
 #include "vmm/commands.h"
 #include "vmm/control.h"
 #include "vmm/json_stream.h"
-#include "vmm/machine.h"
+#include "vmm/monitor.h"
 
 #define NEGOTIATE "{\"execute\":\"qmp_capabilities\"}\n"
 #define STATUS "{\"execute\":\"query-status\"}"
@@ -47,6 +47,20 @@ struct machine {
 };
 
 /**
+ * struct monitor - a stub around bed.machine
+ * @empty: there is no machine yet
+ * @loaded: path of the last load
+ * @load_rc: what a load returns
+ * @resets: calls
+ */
+struct monitor {
+	bool empty;
+	char loaded[128];
+	int load_rc;
+	unsigned int resets;
+};
+
+/**
  * struct peer - a client's end
  * @fd: non-blocking
  * @in: lines to become messages
@@ -58,7 +72,8 @@ struct peer {
 
 /**
  * struct control_bed - the whole
- * @machine: the stub
+ * @machine: a stub
+ * @monitor: another
  * @loop: the event loop
  * @control: the server
  * @why: the last reason
@@ -67,6 +82,7 @@ struct peer {
  */
 struct control_bed {
 	struct machine machine;
+	struct monitor monitor;
 	struct loop *loop;
 	struct control *control;
 	struct fail why;

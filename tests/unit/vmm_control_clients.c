@@ -371,7 +371,7 @@ static void listen_setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/c", dir);
 	bed.control = control_new(bed.loop, path, machine_commands,
-				  &bed.machine, &bed.why);
+				  &bed.monitor, &bed.why);
 	ck_assert_ptr_nonnull(bed.control);
 }
 
@@ -427,7 +427,7 @@ START_TEST(a_path_in_use_is_named)
 	struct control *second;
 
 	listen_setup();
-	second = control_new(bed.loop, path, machine_commands, &bed.machine,
+	second = control_new(bed.loop, path, machine_commands, &bed.monitor,
 			     &bed.why);
 	ck_assert_ptr_null(second);
 	ck_assert_ptr_nonnull(strstr(bed.why.text, path));

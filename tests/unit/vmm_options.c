@@ -247,7 +247,11 @@ static const struct refusal refusals[] = {
 	{ "serial_empty", { RUN, "--serial=" }, "stdio, none or" },
 	{ "serial_empty_file", { RUN, "--serial=file=" }, "path is empty" },
 
-	{ "restore_nothing", { "restore" }, "snapshot's directory expected" },
+	{ "restore_nothing", { "restore" }, "snapshot's directory, or --incoming, expected" },
+	{ "incoming_without_control", { "restore", "--incoming" },
+	  "--incoming needs --control" },
+	{ "incoming_and_a_directory",
+	  { "restore", "--incoming", "--control", "c", "dir" }, "'dir'" },
 	{ "restore_empty", { "restore", "" }, "the path is empty" },
 	{ "restore_two", { "restore", "a", "b" }, "'b'" },
 

@@ -1,0 +1,133 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A machine put in the place of another one in the same process: snapshot-load
+# over a running guest and into a process that waits for it, system_reset; and
+# when that fails, the guest that was there goes on.
+
+. "${0%/*}/lib.sh"
+
+ctl()
+{
+	"$WHERRY" ctl "$work/control" "$@"
+}
+
+# A guest that prints numbers in order and powers off.
+start()
+{
+	rm -f "$work/out" "$work/err"
+	"$WHERRY" "$@" --serial "file=$work/out" --control "$work/control" \
+		</dev/null >/dev/null 2>"$work/err" &
+	pid=$!
+	pids="$pids $pid"
+}
+
+ends()
+{
+	wait "$pid"
+	status=$?
+	status_is 0
+}
+
+# ctl_fails WORDS COMMAND...: with status 1 and these words.
+ctl_fails()
+{
+	words=$1
+	shift
+	if ctl "$@" 2>"$work/said"; then
+		echo "$* succeeded"
+		return 1
+	fi
+	cat "$work/said"
+	grep -q -e "$words" "$work/said"
+}
+
+says()
+{
+	ctl "$1" | grep -q -e "$2"
+}
+
+grown()
+{
+	[ "$(wc -c <"$work/out")" -gt "$1" ]
+}
+
+# The last lines are the numbers from 0 on, whatever came before.
+ends_with_numbers()
+{
+	tail -n "$(wc -l <"$work/want")" "$work/out" | diff "$work/want" -
+}
+
+numbers 98 >"$work/want"
+
+start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+check "guest runs" wait_for has_lines "$work/out" 5
+ctl stop >/dev/null
+before=$(wc -c <"$work/out")
+check "it is saved" ctl snapshot-save "path=$work/saved"
+ctl cont >/dev/null
+check "it goes on" wait_for grown "$((before + 45))"
+
+cp -r "$work/saved" "$work/damaged"
+printf X | dd of="$work/damaged/state.dtb" bs=1 seek=99 conv=notrunc 2>/dev/null
+check "a damaged snapshot is refused" \
+	ctl_fails "damaged: state.dtb: damaged" \
+	snapshot-load "path=$work/damaged"
+check "so is one that is not there" \
+	ctl_fails "nowhere: No such file" snapshot-load "path=$work/nowhere"
+check "the guest has not noticed" wait_for grown "$(wc -c <"$work/out")"
+check "it is running" says query-status '"running"'
+
+check "it is put back to where it was saved" \
+	ctl snapshot-load "path=$work/saved"
+check "it powers off: status 0" ends
+{
+	head -c "$before" "$work/out"
+	tail -c "$((152 * 9 - before))" "$work/out"
+} >"$work/whole"
+check "it went on from there" diff "$work/want" "$work/whole"
+check "it printed some of it twice" test "$(wc -l <"$work/out")" -gt 152
+
+start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+check "another guest runs" wait_for has_lines "$work/out" 5
+ctl stop >/dev/null
+check "it is put back while stopped" ctl snapshot-load "path=$work/saved"
+check "and stays so" says query-status '"paused"'
+check "it is reset" ctl system_reset
+check "and stays stopped" says query-status '"prelaunch"'
+ctl cont >/dev/null
+check "it powers off: status 0" ends
+check "it had begun anew" ends_with_numbers
+
+start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+check "a third guest runs" wait_for has_lines "$work/out" 5
+check "it is reset while it runs" ctl system_reset
+check "it powers off: status 0" ends
+check "it had begun anew" ends_with_numbers
+
+start restore --incoming
+check "a process waits for a snapshot" wait_for test -S "$work/control"
+check "its status says so" says query-status '"inmigrate"'
+check "there is nothing to stop" ctl_fails "no machine yet" stop
+check "a damaged snapshot is refused" \
+	ctl_fails "damaged: state.dtb: damaged" \
+	snapshot-load "path=$work/damaged"
+check "it waits on" says query-status '"inmigrate"'
+check "nor can it be reset" ctl_fails "no machine yet" system_reset
+check "a good one is loaded" ctl snapshot-load "path=$work/saved"
+check "it powers off: status 0" ends
+{
+	head -c "$before" "$work/want"
+	cat "$work/out"
+} >"$work/whole"
+check "it went on from there" diff "$work/want" "$work/whole"
+
+start restore "$work/saved" --paused
+check "a guest is restored" wait_for test -S "$work/control"
+check "it cannot be reset: nobody knows its kernel" \
+	ctl_fails "no kernel to boot" system_reset
+check "it ends" ctl quit
+check "with status 0" ends
+
+echo "1..$number"
+exit "$failed"
