@@ -105,6 +105,7 @@ static void start_af_unix(struct bed *bed)
 		break;
 	case BENCH_CONNECT_HOST:
 	case BENCH_CONNECT_GUEST:
+	case BENCH_IDLE:
 	default:
 		role[0] = APP_CONNECT;
 		role[1] = APP_ACCEPT;
@@ -153,6 +154,7 @@ static void start_host_app(struct bed *bed, int listener)
 
 	switch (measure->kind) {
 	case BENCH_TO_HOST:
+	case BENCH_IDLE:
 		break;
 	case BENCH_TO_GUEST:
 		role = APP_SOURCE;
@@ -287,6 +289,22 @@ static void take_result(const struct bed *bed, uint64_t amount, double seconds,
 	}
 }
 
+/* All are connected, nobody does anything: what does the device do? */
+static int idle_round(const struct bed *bed, struct bed_result *result)
+{
+	uint64_t cpu = worker_cpu_ns(bed->device_pid), begin = bench_now();
+	double seconds;
+
+	if (!bed->device_pid)
+		return -ESRCH;
+	usleep(BENCH_IDLE_MS * 1000);
+	seconds = (double)(bench_now() - begin) / 1e9;
+	cpu = worker_cpu_ns(bed->device_pid) - cpu;
+	result->value = (double)cpu / 1e3 / seconds;
+	result->cpu_s_per_gib = 0;
+	return 0;
+}
+
 int bed_round(struct bed *bed, const struct bench_options *options,
 	      struct bed_result *result)
 {
@@ -295,6 +313,8 @@ int bed_round(struct bed *bed, const struct bench_options *options,
 	struct worker_answer begun = { 0 }, done = { 0 };
 	int err;
 
+	if (bed->measure->kind == BENCH_IDLE)
+		return idle_round(bed, result);
 	if (bed->guest_begins) {
 		first = &bed->other;
 		second = &bed->app;

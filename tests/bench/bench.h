@@ -12,13 +12,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define BENCH_CONNS_MAX	128u
+#define BENCH_CONNS_MAX	512u
 #define BENCH_CHUNK_MAX	65536u
 /* What a Linux driver gives: SKB_WITH_OVERHEAD(4096), header included. */
 #define BENCH_RX_LINUX	3776u
 #define BENCH_RX_LARGE	(44u + 65536u)
 #define BENCH_PORT	1024u
 #define BENCH_CID	3u
+/* How long a device is looked on while nobody sends anything. */
+#define BENCH_IDLE_MS	500u
 
 /**
  * enum bench_kind - what is measured
@@ -29,6 +31,8 @@
  * @BENCH_PING: one byte to the guest and back; microseconds, median
  * @BENCH_CONNECT_HOST: the host connects and closes; per second
  * @BENCH_CONNECT_GUEST: the guest does
+ * @BENCH_IDLE: nothing, with connections open; CPU microseconds of the device
+ *     process per second of BENCH_IDLE_MS
  */
 enum bench_kind {
 	BENCH_TO_HOST,
@@ -37,6 +41,7 @@ enum bench_kind {
 	BENCH_PING,
 	BENCH_CONNECT_HOST,
 	BENCH_CONNECT_GUEST,
+	BENCH_IDLE,
 };
 
 /**

@@ -151,6 +151,8 @@ static void run_round(struct guest *guest, uint64_t amount,
 	case BENCH_PING:
 		stream_round(guest, amount, echo_chunk);
 		return;
+	case BENCH_IDLE:
+		return;
 	case BENCH_CONNECT_HOST:
 		wait_closed(guest, guest->closed + amount);
 		return;

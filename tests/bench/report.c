@@ -65,11 +65,11 @@ static struct column ratios(const struct report_bed *a,
 {
 	struct column c = { 0 };
 
-	while (c.count < a->count && c.count < b->count) {
-		c.value[c.count] = a->result[c.count].value /
-				   b->result[c.count].value;
-		c.count++;
-	}
+	for (unsigned int i = 0; i < a->count && i < b->count; i++)
+		/* An idle peer may have used no time at all. */
+		if (b->result[i].value > 0)
+			c.value[c.count++] = a->result[i].value /
+					     b->result[i].value;
 	sort(&c);
 	return c;
 }
@@ -86,6 +86,8 @@ static const char *unit(const struct bench_measure *measure)
 	case BENCH_CONNECT_HOST:
 	case BENCH_CONNECT_GUEST:
 		return "1/s";
+	case BENCH_IDLE:
+		return "us/s";
 	}
 	return "";
 }
@@ -96,9 +98,10 @@ void report_begin(const struct bench_options *options)
 		return;
 	printf("CPU %d, %u rounds, %u MiB a round, queues of %u.\n"
 	       "A ratio of two rates; of two times for pingpong, where less is better.\n"
-	       "cpu: seconds a GiB of the device process. spread: of the ratio.\n\n",
+	       "cpu: seconds a GiB of the device process. spread: of the ratio.\n"
+	       "idle-N: CPU us a second of the device process over %u ms, N connections open.\n\n",
 	       options->cpu, options->rounds, options->mib,
-	       options->queue_size);
+	       options->queue_size, BENCH_IDLE_MS);
 	printf("%-14s %9s %9s %9s %-5s | %9s %6s %11s %6s | %9s %6s %6s %6s\n",
 	       "measure", "median", "min", "max", "unit", "AF_UNIX", "ratio",
 	       "spread", "cpu", "peer", "ratio", "cpu", "ours/");
@@ -155,6 +158,19 @@ static void print_cpu(const struct report_bed *bed)
 		printf(" %6s", "-");
 }
 
+static void print_peer(const struct report_bed *peer, const struct column *p,
+		       const struct column *to_raw, const struct column *ours)
+{
+	printf(" %9.1f", median(p));
+	if (to_raw->count)
+		printf(" %6.2f", median(to_raw));
+	else
+		printf(" %6s", "-");
+	print_cpu(peer);
+	if (ours->count)
+		printf(" %6.2f", median(ours));
+}
+
 static void print_line(const struct bench_measure *measure,
 		       const struct report_bed beds[BED_KINDS])
 {
@@ -171,17 +187,16 @@ static void print_line(const struct bench_measure *measure,
 		       v.value[v.count - 1]);
 	else
 		printf(" %9s %9s %9s", "-", "-", "-");
-	printf(" %-5s | %9.1f %6.2f", unit(measure), median(&u), median(&r));
+	printf(" %-5s |", unit(measure));
 	if (r.count)
-		printf("  %4.2f-%4.2f", r.value[0], r.value[r.count - 1]);
+		printf(" %9.1f %6.2f  %4.2f-%4.2f", median(&u), median(&r),
+		       r.value[0], r.value[r.count - 1]);
 	else
-		printf(" %11s", "-");
+		printf(" %9s %6s %11s", "-", "-", "-");
 	print_cpu(ours);
 	printf(" |");
 	if (p.count) {
-		printf(" %9.1f %6.2f", median(&p), median(&pr));
-		print_cpu(peer);
-		printf(" %6.2f", median(&op));
+		print_peer(peer, &p, &pr, &op);
 	}
 	if (ours->status)
 		printf(" OURS: %s", ours->status);
