@@ -141,6 +141,9 @@ static void take_data(struct vsock_conn *conn, const struct virtq_chain *chain,
 		take_part(conn, &part, le32_get(hdr->flags));
 		return;
 	}
+	/* Nothing at all is nothing to wake the host's program for. */
+	if (!len)
+		return;
 	if (!run->conn)
 		*run = (struct run){ .conn = conn };
 	gather(engine, run, chain, len);

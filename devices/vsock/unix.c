@@ -9,6 +9,10 @@
  * further, however it is cut into pieces: what follows is data and stays in
  * the socket until the guest wants it. While the gate is shut nobody is
  * accepted; clients wait in the listen backlog without noticing.
+ *
+ * A client that says nothing has ten seconds. Once all places are taken, one
+ * that has been silent for a second has to give its place to the next in the
+ * backlog, the oldest first.
  */
 #include "devices/vsock/unix.h"
 
@@ -31,21 +35,34 @@
  * struct client - accepted, has not said CONNECT
  * @door: where it came in
  * @source: its socket
- * @timer: its patience
+ * @timer: its grace, then the rest of its patience
+ * @replaceable: its grace is over
  * @link: in unx->clients
  */
 struct client {
 	struct vsock_unix_door *door;
 	struct loop_source source;
 	struct loop_timer timer;
+	bool replaceable;
 	struct list_node link;
 };
+
+static struct client *oldest_client(struct vsock_unix *unx)
+{
+	return list_entry(unx->clients.next, struct client, link);
+}
+
+/* Is there a place for one more, or somebody who may have to give his up? */
+static bool has_place(struct vsock_unix *unx)
+{
+	return unx->count < unx->clients_max ||
+	       oldest_client(unx)->replaceable;
+}
 
 /* Watches the listeners if clients may be accepted now. */
 static void watch_doors(struct vsock_unix *unx)
 {
-	bool want = unx->open && !unx->rest.slot &&
-		    unx->count < unx->clients_max;
+	bool want = unx->open && !unx->rest.slot && has_place(unx);
 	int err = 0;
 
 	for (unsigned int i = 0; i < VSOCK_UNIX_DOORS; i++)
@@ -164,12 +181,24 @@ static void on_client(struct loop_source *source, uint32_t events)
 
 static void on_hello_timeout(struct loop_timer *timer)
 {
-	drop_client(list_entry(timer, struct client, timer));
+	struct client *client = list_entry(timer, struct client, timer);
+	struct vsock_unix *unx = client->door->unx;
+
+	if (client->replaceable || unx->hello_timeout <= unx->grace ||
+	    loop_timer_arm(unx->loop, timer,
+			   unx->hello_timeout - unx->grace)) {
+		drop_client(client);
+		return;
+	}
+	client->replaceable = true;
+	watch_doors(unx);
 }
 
 static void add_client(struct vsock_unix_door *door, int fd)
 {
 	struct vsock_unix *unx = door->unx;
+	uint32_t patience = unx->hello_timeout < unx->grace ?
+			    unx->hello_timeout : unx->grace;
 	struct client *client = NULL;
 	uint32_t port;
 	int ret = read_hello(fd, door->type, &port);
@@ -181,12 +210,13 @@ static void add_client(struct vsock_unix_door *door, int fd)
 	}
 	if (!ret)
 		client = calloc(1, sizeof(*client));
-
 	if (!client) {
 		unx->refused++;
 		close(fd);
 		return;
 	}
+	if (unx->count >= unx->clients_max)
+		drop_client(oldest_client(unx));
 	client->door = door;
 	client->source.fd = fd;
 	client->source.fn = on_client;
@@ -196,10 +226,8 @@ static void add_client(struct vsock_unix_door *door, int fd)
 	/* Edge-triggered: a half line is not looked at over and over. */
 	if (loop_add(unx->loop, &client->source,
 		     EPOLLIN | EPOLLRDHUP | EPOLLET) ||
-	    loop_timer_arm(unx->loop, &client->timer, unx->hello_timeout)) {
+	    loop_timer_arm(unx->loop, &client->timer, patience))
 		drop_client(client);
-		return;
-	}
 }
 
 static void on_rested(struct loop_timer *timer)
@@ -286,6 +314,7 @@ int vsock_unix_init_heir(struct vsock_unix *unx, struct loop *loop,
 						  VSOCK_UNIX_CLIENTS_MAX;
 	unx->rest.fn = on_rested;
 	unx->hello_timeout = VSOCK_UNIX_HELLO_TIMEOUT;
+	unx->grace = VSOCK_UNIX_GRACE;
 	return 0;
 }
 

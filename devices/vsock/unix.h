@@ -19,6 +19,8 @@
 #define VSOCK_UNIX_CLIENTS_MAX	128u
 /* How long such a client may take, ms. */
 #define VSOCK_UNIX_HELLO_TIMEOUT	10000u
+/* For how long it keeps its place when others want it, ms. */
+#define VSOCK_UNIX_GRACE	1000u
 /* How long accepting rests when there are no descriptors or memory left, ms. */
 #define VSOCK_UNIX_REST		100u
 
@@ -40,7 +42,8 @@ struct vsock_port_range {
  *     the guest is offered no such sockets
  * @mode: permissions of both
  * @clients_max: clients that have not said CONNECT yet; more wait in the
- *     listen backlog; 0: VSOCK_UNIX_CLIENTS_MAX
+ *     listen backlog, until the oldest of these has had its grace; 0:
+ *     VSOCK_UNIX_CLIENTS_MAX
  * @ports: host ports the guest may connect to; others are refused
  * @port_count: ranges in @ports; 0: all ports
  */
@@ -80,7 +83,8 @@ struct vsock_unix_door {
  * @short_of: it was said that descriptors or memory are short
  * @open: the gate is open
  * @hello_timeout: VSOCK_UNIX_HELLO_TIMEOUT; tests shorten it
- * @clients: those that have not said CONNECT
+ * @grace: VSOCK_UNIX_GRACE; tests shorten it
+ * @clients: those that have not said CONNECT, the oldest first
  * @count: how many
  * @refused: clients turned away for what they said, or did not say
  * @ports_refused: guest connects to ports it may not connect to
@@ -95,6 +99,7 @@ struct vsock_unix {
 	bool short_of;
 	bool open;
 	uint32_t hello_timeout;
+	uint32_t grace;
 	struct list_node clients;
 	unsigned int count;
 	uint64_t refused;

@@ -327,6 +327,60 @@ START_TEST(silent_clients_beyond_the_limit_stay_in_the_backlog)
 }
 END_TEST
 
+/* 20 ms here; nobody has to wait for the silent ones' ten seconds. */
+START_TEST(silent_clients_give_way_to_others_after_a_grace)
+{
+	int fd[VSOCK_UNIX_CLIENTS_MAX], late[2];
+	uint64_t start = vbed_now_ms();
+
+	vbed.d->unx.grace = 20;
+	for (unsigned int i = 0; i < UNIT_COUNT(fd); i++)
+		fd[i] = vbed_client();
+	vbed_run();
+	ck_assert_uint_eq(vbed.d->unx.count, UNIT_COUNT(fd));
+	late[0] = vbed_client();
+	late[1] = vbed_client();
+	vbed_hello(late[1], VBED_PORT);
+	vbed_wait(100);
+	ck_assert_uint_ge(vbed_now_ms() - start, 20);
+	/* One silent client comes, the oldest goes; who speaks needs no place. */
+	vbed_ok(late[1]);
+	vbed_expect_eof(fd[0]);
+	vbed_expect_nothing(fd[1]);
+	vbed_expect_nothing(late[0]);
+	ck_assert_uint_eq(vbed.d->unx.count, UNIT_COUNT(fd));
+	ck_assert_uint_eq(vbed.d->unx.refused, 1);
+	/* A place kept is a place: the grace over, it may still speak. */
+	vbed_hello(fd[1], VBED_PORT);
+	vbed_ok(fd[1]);
+	for (unsigned int i = 0; i < UNIT_COUNT(fd); i++)
+		close(fd[i]);
+	close(late[0]);
+	close(late[1]);
+	vbed_run();
+	close_all();
+}
+END_TEST
+
+START_TEST(silent_clients_keep_their_places_while_nobody_wants_them)
+{
+	uint64_t start;
+	int fd;
+
+	vbed.d->unx.grace = 10;
+	vbed.d->unx.hello_timeout = 60;
+	fd = vbed_client();
+	vbed_run();
+	start = vbed_now_ms();
+	ck_assert_uint_eq(vbed.d->unx.count, 1);
+	vbed_wait_until(nobody_left);
+	ck_assert_uint_ge(vbed_now_ms() - start, 55);
+	vbed_expect_eof(fd);
+	close(fd);
+	expect_none();
+}
+END_TEST
+
 /* Out of descriptors: neither a spin nor a client lost. */
 START_TEST(accept_waits_for_descriptors)
 {
@@ -401,6 +455,8 @@ int main(void)
 		UNIT_TEST(client_leaves_while_rx_ring_is_full),
 		UNIT_TEST(silent_client_is_dropped_after_a_while),
 		UNIT_TEST(silent_clients_beyond_the_limit_stay_in_the_backlog),
+		UNIT_TEST(silent_clients_give_way_to_others_after_a_grace),
+		UNIT_TEST(silent_clients_keep_their_places_while_nobody_wants_them),
 		UNIT_TEST(accept_waits_for_descriptors),
 		UNIT_TEST(socket_is_for_its_owner_only),
 		UNIT_TEST(path_without_room_for_a_port_is_refused),

@@ -51,6 +51,35 @@ START_TEST(rst_is_never_answered)
 }
 END_TEST
 
+static unsigned int sends;
+
+static ssize_t count_send(struct vsock_conn *conn, const struct iovec *iov,
+			  unsigned int count, unsigned int flags)
+{
+	sends++;
+	return vsock_unix_ops.send(conn, iov, count, flags);
+}
+
+START_TEST(empty_data_packet_costs_no_system_call)
+{
+	struct vsock_backend_ops ops = vsock_unix_ops;
+	int fd;
+
+	ops.send = count_send;
+	vbed.d->unx.backend.ops = &ops;
+	vbed_raw_connect(GUEST_PORT, 1000, &fd);
+	sends = 0;
+	vbed_rw(GUEST_PORT, VBED_HOST_PORT, "", 0);
+	ck_assert_uint_eq(sends, 0);
+	vbed_rw(GUEST_PORT, VBED_HOST_PORT, "more", 4);
+	ck_assert_uint_eq(sends, 1);
+	vbed_expect(fd, "more");
+	close(fd);
+	vbed_run();
+	vbed.d->unx.backend.ops = &vsock_unix_ops;
+}
+END_TEST
+
 /* V18: a MUST. */
 START_TEST(unknown_type_gets_rst)
 {
@@ -418,6 +447,7 @@ int main(void)
 	const struct unit_case cases[] = {
 		UNIT_TEST(unknown_tuple_gets_rst),
 		UNIT_TEST(rst_is_never_answered),
+		UNIT_TEST(empty_data_packet_costs_no_system_call),
 		UNIT_TEST(unknown_type_gets_rst),
 		UNIT_TEST(unknown_type_on_a_connection_is_not_for_it),
 		UNIT_TEST(unknown_op_on_a_connection_resets_it),
