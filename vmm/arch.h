@@ -115,6 +115,23 @@ int arch_boot(struct vm *vm, const struct arch_boot *boot, struct fail *why);
  */
 void arch_vcpu_paused(struct vcpu *vcpu);
 
+/**
+ * arch_clock_stop() - the guest's clocks stand still from now on
+ *
+ * They show the same until arch_clock_start(), and that is what is saved
+ * meanwhile. After vcpus_park(); no-op when they do already, as after
+ * arch_vm_load(). Loop thread.
+ */
+void arch_clock_stop(struct vm *vm);
+/**
+ * arch_clock_start() - they go on, from where they were or, as vm->clock asks,
+ * from where they would be
+ *
+ * Before vcpus_resume(); no-op when they go already. What fails is logged: the
+ * clocks then have run on.
+ */
+void arch_clock_start(struct vm *vm);
+
 /** arch_vcpu_dump() - registers and code bytes, for a person; vCPU parked or
  *  on its own thread */
 void arch_vcpu_dump(struct vcpu *vcpu, FILE *out);
@@ -133,7 +150,8 @@ int arch_vcpu_save(struct vcpu *vcpu, struct state_writer *w,
  *
  * vCPUs ascending, then arch_vm_load(): the first one's time stamp counter is
  * what the others are kept in step with. A host that cannot do what the saved
- * vCPU could (CPU features, clock rate) is refused, naming the difference.
+ * vCPU could (CPU features, clock rate) is refused, naming the difference, or
+ * warned of if vm->force.
  */
 int arch_vcpu_load(struct vcpu *vcpu, struct state_node *node,
 		   struct fail *why);
@@ -141,7 +159,8 @@ int arch_vcpu_load(struct vcpu *vcpu, struct state_node *node,
  * arch_vm_save() - irqchip and clock. vCPUs parked.
  */
 int arch_vm_save(struct vm *vm, struct state_writer *w, struct fail *why);
-/** arch_vm_load() - after all arch_vcpu_load(), before devices */
+/** arch_vm_load() - after all arch_vcpu_load(), before devices; the clocks
+ *  stand still afterwards */
 int arch_vm_load(struct vm *vm, struct state_node *node, struct fail *why);
 
 #endif

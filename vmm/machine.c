@@ -86,10 +86,12 @@ static void set_running(struct machine *m, bool running)
 		vsock_device_set_running(&m->vsock, running);
 	m->running = running;
 	if (running) {
+		arch_clock_start(&m->vm);
 		vcpus_resume(&m->vm);
 		m->started = true;
 	} else {
 		vcpus_park(&m->vm);
+		arch_clock_stop(&m->vm);
 	}
 	tell(m, running ? MACHINE_EVENT_RESUME : MACHINE_EVENT_STOP, NULL);
 }
@@ -130,6 +132,8 @@ static int build_vm(struct machine *m, const struct machine_shape *shape,
 
 	m->vm.event = on_vm_event;
 	m->vm.opaque = m;
+	m->vm.clock = m->options->clock;
+	m->vm.force = m->options->force;
 	err = vm_create(&m->vm, shape->cpus, why);
 	if (!err)
 		err = vm_map_memory(&m->vm, shape->memory, image_fd, why);

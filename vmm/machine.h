@@ -16,6 +16,7 @@
 #include "devices/vsock/unix.h"
 #include "virtio/fail.h"
 #include "vmm/control_message.h"
+#include "vmm/vm.h"
 
 /* Ranges in --vsock ports=. */
 #define VSOCK_OPTION_RANGES 16u
@@ -48,6 +49,8 @@ struct vsock_options {
  * @vsock: --vsock
  * @snapshot: directory to restore from; NULL when booting
  * @incoming: --incoming: wait for `snapshot-load`
+ * @clock: --clock
+ * @force: --force: restore onto a CPU that lacks what the guest was told of
  * @paused: --paused: leave the guest stopped until `cont`
  * @end_signals: those that end the process cleanly (SIGINT, SIGTERM, SIGHUP,
  *     less the ones that were ignored when it started); main() has blocked
@@ -64,6 +67,8 @@ struct machine_options {
 	struct vsock_options vsock;
 	const char *snapshot;
 	bool incoming;
+	enum vm_clock clock;
+	bool force;
 	bool paused;
 	sigset_t end_signals;
 };

@@ -151,6 +151,26 @@ static int set_incoming(struct options *o, const char *value,
 	return 0;
 }
 
+static int set_clock(struct options *o, const char *value, struct fail *why)
+{
+	if (!strcmp(value, "continue"))
+		o->machine.clock = VM_CLOCK_CONTINUE;
+	else if (!strcmp(value, "host"))
+		o->machine.clock = VM_CLOCK_HOST;
+	else
+		return fail(why, -EINVAL, "--clock " SHOWN ": continue or host "
+			    "expected", value);
+	return 0;
+}
+
+static int set_force(struct options *o, const char *value, struct fail *why)
+{
+	(void)value;
+	(void)why;
+	o->machine.force = true;
+	return 0;
+}
+
 static int set_level(struct options *o, enum log_level level, struct fail *why)
 {
 	if (o->log_level != LOG_LEVEL_WARN)
@@ -210,6 +230,8 @@ static const struct option_rule option_rules[] = {
 	{ "serial", ON(RUN) | ON(RESTORE), true, set_serial },
 	{ "paused", ON(RUN) | ON(RESTORE), false, set_paused },
 	{ "incoming", ON(RESTORE), false, set_incoming },
+	{ "clock", ON(RUN) | ON(RESTORE), true, set_clock },
+	{ "force", ON(RESTORE), false, set_force },
 	{ "quiet", ON(RUN) | ON(RESTORE), false, set_quiet },
 	{ "verbose", ON(RUN) | ON(RESTORE), false, set_verbose },
 	{ "timeout", ON(CONNECT), true, set_timeout },

@@ -23,6 +23,14 @@
  */
 enum vm_event { VM_EVENT_RESET, VM_EVENT_POWEROFF, VM_EVENT_CRASH };
 
+/**
+ * enum vm_clock - what the guest's clocks do about time in which it does not
+ * run: stopped, or saved
+ * @VM_CLOCK_CONTINUE: it has not passed
+ * @VM_CLOCK_HOST: it has, by the host's wall clock
+ */
+enum vm_clock { VM_CLOCK_CONTINUE, VM_CLOCK_HOST };
+
 struct arch_vm;
 
 /**
@@ -36,6 +44,8 @@ struct arch_vm;
  * @mmio: who answers KVM_EXIT_MMIO
  * @pio: who answers KVM_EXIT_IO
  * @arch: what the architecture keeps, its own
+ * @clock: --clock
+ * @force: --force: load onto a CPU that is not what the guest was told
  * @reported: an event was reported; atomic, vm_report() alone
  * @event: any thread: something happened to the guest; must not block
  * @opaque: handed to @event
@@ -50,6 +60,8 @@ struct vm {
 	struct bus mmio;
 	struct bus pio;
 	struct arch_vm *arch;
+	enum vm_clock clock;
+	bool force;
 	bool reported;
 	void (*event)(void *opaque, enum vm_event event);
 	void *opaque;
@@ -86,7 +98,7 @@ void vm_report(struct vm *vm, enum vm_event event);
 
 /**
  * vm_create() - open KVM, make the VM, its irqchip and its vCPUs; no RAM yet
- * @vm: zeroed, with event and opaque set
+ * @vm: zeroed, with event, opaque, clock and force set
  * @cpus: 1 .. VM_CPUS_MAX
  *
  * Errors name what is missing and what to do (no /dev/kvm: load kvm-intel or

@@ -18,12 +18,14 @@ EXTRA_DIST += tests/kvm/lib.sh
 TESTS += tests/kvm/cli.sh tests/kvm/load.sh
 
 if HAVE_CHECK
-kvm_tests = tests/kvm/run tests/kvm/state
+kvm_tests = tests/kvm/clock tests/kvm/run tests/kvm/state
 check_PROGRAMS += $(kvm_tests)
 TESTS += $(kvm_tests)
 kvm_bed = tests/kvm/bed.c tests/kvm/bed.h
 kvm_libs = libunit.a libvmm.a libdevices.a libvirtio.a $(CHECK_LIBS) \
 	$(FDT_LIBS)
+tests_kvm_clock_SOURCES = tests/kvm/clock.c $(kvm_bed)
+tests_kvm_clock_LDADD = $(kvm_libs)
 tests_kvm_run_SOURCES = tests/kvm/run.c $(kvm_bed)
 tests_kvm_run_LDADD = $(kvm_libs)
 tests_kvm_state_SOURCES = tests/kvm/state.c $(kvm_bed)

@@ -430,11 +430,11 @@ START_TEST(cpu_feature_that_the_host_lacks_is_refused_by_name)
 	for (int i = 0; i < count; i++)
 		if (table[i].function == 1)
 			table[i].ecx |= 1u << 5;	/* VMX: never shown */
-	refuse("cpuid", table, len, "CPUID leaf 0x1 subleaf 0 ECX bits 0x20");
+	refuse("cpuid", table, len, "this host lacks vmx, which");
 	for (int i = 0; i < count; i++)
 		if (table[i].function == 0)
 			memcpy(&table[i].ebx, "What", 4);
-	refuse("cpuid", table, len, "vendor is What");
+	refuse("cpuid", table, len, "made by What");
 	free(table);
 }
 END_TEST
@@ -460,7 +460,80 @@ START_TEST(clock_rate_that_the_host_cannot_have_is_refused)
 	memcpy(&khz, property("tsc-khz", &len), sizeof(khz));
 	khz = fdt32_to_cpu(khz);
 	khz = cpu_to_fdt32(khz + khz / 100);
-	refuse("tsc-khz", &khz, sizeof(khz), "this host's runs at");
+	refuse("tsc-khz", &khz, sizeof(khz), "this host's at");
+}
+END_TEST
+
+/* Loads what was saved, with a property replaced, and runs it to its end. */
+static void force(const char *name, const void *value, int len)
+{
+	char *copy = malloc(saved_len + 65536);
+
+	ck_assert(!fdt_open_into(saved, copy, (int)saved_len + 65536));
+	ck_assert(!fdt_setprop(copy, fdt_path_offset(copy, "/cpu@0"), name,
+			       value, len));
+	other.vm.force = true;
+	ck_assert_msg(!bed_load(&other, copy), "%s", other.why.text);
+	bed_run(&other);
+	ck_assert_int_eq(bed_await_end(&other), VM_EVENT_POWEROFF);
+	ck_assert_str_eq(other.serial, "hello\n");
+	free(copy);
+}
+
+START_TEST(other_clock_rate_goes_on_if_forced)
+{
+	uint32_t khz;
+	int len, image;
+
+	save_idle();
+	other.vm.arch->has_tsc_control = false;
+	memcpy(&khz, property("tsc-khz", &len), sizeof(khz));
+	khz = cpu_to_fdt32(fdt32_to_cpu(khz) / 2);
+	refuse("tsc-khz", &khz, sizeof(khz), "this KVM has no TSC scaling");
+	bed_free(&other);
+	image = bed_image(&bed);
+	bed_make(&other, 16, image);
+	close(image);
+	other.vm.arch->has_tsc_control = false;
+	force("tsc-khz", &khz, sizeof(khz));
+}
+END_TEST
+
+START_TEST(lost_feature_goes_on_if_forced)
+{
+	struct kvm_cpuid_entry2 *table;
+	const void *cpuid;
+	int len;
+
+	save_idle();
+	cpuid = property("cpuid", &len);
+	table = malloc((size_t)len);
+	memcpy(table, cpuid, (size_t)len);
+	for (int i = 0; i < len / (int)sizeof(*table); i++)
+		if (table[i].function == 1)
+			table[i].ecx |= 1u << 5;	/* VMX: never shown */
+	force("cpuid", table, len);
+	/* What the guest was told stays so, for its next snapshot too. */
+	ck_assert(x86_cpuid_find(&other.vm.arch->shown[0], 1, 0)->ecx &
+		  1u << 5);
+	free(table);
+}
+END_TEST
+
+START_TEST(unknown_msr_is_left_out_if_forced)
+{
+	const struct kvm_msr_entry entry = { .index = 0x12345, .data = 1 };
+	const void *msrs;
+	uint8_t *table;
+	int len;
+
+	save_idle();
+	msrs = property("msrs", &len);
+	table = malloc((size_t)len + sizeof(entry));
+	memcpy(table, msrs, (size_t)len);
+	memcpy(table + len, &entry, sizeof(entry));
+	force("msrs", table, len + (int)sizeof(entry));
+	free(table);
 }
 END_TEST
 
@@ -494,6 +567,9 @@ int main(void)
 		UNIT_TEST(cpu_feature_that_the_host_lacks_is_refused_by_name),
 		UNIT_TEST(impossible_clock_rate_is_refused),
 		UNIT_TEST(clock_rate_that_the_host_cannot_have_is_refused),
+		UNIT_TEST(other_clock_rate_goes_on_if_forced),
+		UNIT_TEST(lost_feature_goes_on_if_forced),
+		UNIT_TEST(unknown_msr_is_left_out_if_forced),
 		UNIT_TEST(registers_that_kvm_refuses_are_named),
 	};
 	const char *skip = bed_skip();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The CPU that a guest is shown, and which CPU may take it over.
+ * The CPU that a guest is shown, and which CPU may take it over, at what rate
+ * of its time stamp counter.
  */
 #include <errno.h>
 #include <string.h>
@@ -162,8 +163,81 @@ START_TEST(lost_feature_is_named)
 	other = c;
 	other.entry[4].ebx &= ~(1u << 5 | 1u << 16);
 	ck_assert_int_eq(x86_cpuid_compare(&c, &other, &why), -EINVAL);
-	ck_assert_str_eq(why.text, "the saved CPU has features that this host "
-			 "lacks: CPUID leaf 0x7 subleaf 0 EBX bits 0x10020");
+	ck_assert_str_eq(why.text, "this host lacks avx2, avx512f, which the "
+			 "guest was told it has");
+}
+END_TEST
+
+START_TEST(lost_features_of_all_leaves_are_named_together)
+{
+	other = c;
+	other.entry[1].ecx &= ~(1u << 21);
+	other.entry[4].ebx &= ~(1u << 8);
+	other.entry[9].edx &= ~(1u << 27);
+	ck_assert_int_eq(x86_cpuid_compare(&c, &other, &why), -EINVAL);
+	ck_assert_str_eq(why.text, "this host lacks x2apic, bmi2, rdtscp, "
+			 "which the guest was told it has");
+}
+END_TEST
+
+START_TEST(lost_feature_without_a_name_is_shown_by_leaf_and_bit)
+{
+	other = c;
+	other.entry[1].ecx &= ~(1u << 16);
+	ck_assert_int_eq(x86_cpuid_compare(&c, &other, &why), -EINVAL);
+	ck_assert_str_eq(why.text, "this host lacks CPUID 0x1.0 ECX bit 16, "
+			 "which the guest was told it has");
+}
+END_TEST
+
+START_TEST(list_too_long_for_a_line_is_counted)
+{
+	const char *end = ", which the guest was told it has";
+	const char *text = why.text;
+
+	other = c;
+	other.nent = 1;
+	ck_assert_int_eq(x86_cpuid_compare(&c, &other, &why), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(text, "lacks pni, pclmulqdq, "));
+	ck_assert_ptr_nonnull(strstr(text, " more, "));
+	ck_assert_str_eq(text + strlen(text) - strlen(end), end);
+}
+END_TEST
+
+START_TEST(names_are_of_bits_that_exist)
+{
+	ck_assert_str_eq(x86_cpuid_name(7, 0, X86_EBX, 5), "avx2");
+	ck_assert_str_eq(x86_cpuid_name(0x80000001, 0, X86_EDX, 20), "nx");
+	ck_assert_str_eq(x86_cpuid_name(0xd, 1, X86_EAX, 3), "xsaves");
+	ck_assert_str_eq(x86_cpuid_name(0x40000001, 0, X86_EAX, 3),
+			 "kvm_clocksource2");
+	ck_assert_ptr_null(x86_cpuid_name(7, 0, X86_EBX, 32));
+	ck_assert_ptr_null(x86_cpuid_name(7, 9, X86_EBX, 5));
+	ck_assert_ptr_null(x86_cpuid_name(0x12345, 0, X86_EAX, 0));
+}
+END_TEST
+
+START_TEST(same_counter_rate_needs_nothing)
+{
+	ck_assert_int_eq(x86_tsc_compare(2899900, 2899900, false, &why), 0);
+	/* What two boots of one machine measure differs: 250 ppm. */
+	ck_assert_int_eq(x86_tsc_compare(2899900, 2900600, false, &why), 0);
+	ck_assert_int_eq(x86_tsc_compare(2900600, 2899900, false, &why), 0);
+}
+END_TEST
+
+START_TEST(other_counter_rate_needs_scaling)
+{
+	ck_assert_int_eq(x86_tsc_compare(2899900, 2445400, true, &why), 1);
+	ck_assert_int_eq(x86_tsc_compare(2899900, 2445400, false, &why),
+			 -EOPNOTSUPP);
+	ck_assert_str_eq(why.text, "the guest's time stamp counter runs at "
+			 "2899.900 MHz, this host's at 2445.400 MHz, and this "
+			 "KVM has no TSC scaling");
+	ck_assert_int_eq(x86_tsc_compare(2445400, 2899900, false, &why),
+			 -EOPNOTSUPP);
+	ck_assert_int_eq(x86_tsc_compare(2900000, 2901000, false, &why),
+			 -EOPNOTSUPP);
 }
 END_TEST
 
@@ -172,7 +246,7 @@ START_TEST(lost_leaf_is_a_lost_feature)
 	other = c;
 	other.entry[4].function = 0x40000200;
 	ck_assert_int_eq(x86_cpuid_compare(&c, &other, &why), -EINVAL);
-	ck_assert_ptr_nonnull(strstr(why.text, "leaf 0x7"));
+	ck_assert_ptr_nonnull(strstr(why.text, "avx2"));
 }
 END_TEST
 
@@ -183,8 +257,8 @@ START_TEST(other_vendor_is_refused)
 	memcpy(&other.entry[0].edx, "ineI", 4);
 	memcpy(&other.entry[0].ecx, "ntel", 4);
 	ck_assert_int_eq(x86_cpuid_compare(&c, &other, &why), -EINVAL);
-	ck_assert_str_eq(why.text, "the saved CPU's vendor is AuthenticAMD, "
-			 "this host's is GenuineIntel");
+	ck_assert_str_eq(why.text, "the guest was told its CPU is made by "
+			 "AuthenticAMD, this host's is by GenuineIntel");
 }
 END_TEST
 
@@ -202,8 +276,8 @@ START_TEST(fewer_address_bits_are_refused)
 	other = c;
 	other.entry[10].eax = 0x302f;
 	ck_assert_int_eq(x86_cpuid_compare(&c, &other, &why), -EINVAL);
-	ck_assert_str_eq(why.text, "saved with 48 physical address bits, this "
-			 "host has 47");
+	ck_assert_str_eq(why.text, "the guest was told of 48 physical address "
+			 "bits, this host has 47");
 }
 END_TEST
 
@@ -221,6 +295,12 @@ int main(void)
 		UNIT_TEST(better_cpu_may_take_over),
 		UNIT_TEST(bits_that_follow_the_state_do_not_matter),
 		UNIT_TEST(lost_feature_is_named),
+		UNIT_TEST(lost_features_of_all_leaves_are_named_together),
+		UNIT_TEST(lost_feature_without_a_name_is_shown_by_leaf_and_bit),
+		UNIT_TEST(list_too_long_for_a_line_is_counted),
+		UNIT_TEST(names_are_of_bits_that_exist),
+		UNIT_TEST(same_counter_rate_needs_nothing),
+		UNIT_TEST(other_counter_rate_needs_scaling),
 		UNIT_TEST(lost_leaf_is_a_lost_feature),
 		UNIT_TEST(other_vendor_is_refused),
 		UNIT_TEST(vendor_that_is_no_text_is_shown_safely),

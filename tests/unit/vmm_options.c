@@ -13,7 +13,7 @@
 #include "devices/unix_socket.h"
 #include "tests/unit/runner.h"
 
-#define WORDS_MAX 16
+#define WORDS_MAX 24
 
 /**
  * struct refusal - a command line that cannot be
@@ -42,6 +42,9 @@ static const struct refusal refusals[] = {
 	{ "memory_on_restore", { "restore", "d", "--memory", "1G" },
 	  "'--memory'" },
 	{ "missing_value", { RUN, "--memory" }, "--memory needs a value" },
+	{ "unknown_clock", { "restore", "d", "--clock", "guest" },
+	  "--clock 'guest': continue or host expected" },
+	{ "force_on_run", { RUN, "--force" }, "unknown option '--force'" },
 	{ "value_for_a_flag", { RUN, "--paused=yes" },
 	  "--paused takes no value" },
 	{ "option_twice", { RUN, "--kernel", "l" }, "--kernel is given twice" },
@@ -338,6 +341,7 @@ START_TEST(what_is_not_said_has_a_default)
 	ck_assert_ptr_null(options.machine.snapshot);
 	ck_assert(!options.machine.vsock.present);
 	ck_assert(!options.machine.paused);
+	ck_assert_int_eq(options.machine.clock, VM_CLOCK_CONTINUE);
 	ck_assert_int_eq(options.log_level, LOG_LEVEL_WARN);
 }
 END_TEST
@@ -348,7 +352,7 @@ START_TEST(run_takes_its_options)
 			       "--append", "a b=c,d --x", "--memory", "1G",
 			       "--cpus", "8", "--vsock", "uds=/u,cid=42",
 			       "--control=c", "--serial=file=/f,x",
-			       "--paused", "--verbose"), 0);
+			       "--paused", "--clock", "host", "--verbose"), 0);
 	ck_assert_str_eq(options.machine.kernel, "k=1");
 	ck_assert_str_eq(options.machine.initrd, "i");
 	ck_assert_str_eq(options.machine.append, "a b=c,d --x");
@@ -360,6 +364,7 @@ START_TEST(run_takes_its_options)
 	ck_assert_str_eq(options.machine.control, "c");
 	ck_assert_str_eq(options.machine.serial, "file=/f,x");
 	ck_assert(options.machine.paused);
+	ck_assert_int_eq(options.machine.clock, VM_CLOCK_HOST);
 	ck_assert_int_eq(options.log_level, LOG_LEVEL_DEBUG);
 }
 END_TEST
@@ -552,7 +557,16 @@ START_TEST(restore_takes_its_options)
 	ck_assert_ptr_null(options.machine.kernel);
 	ck_assert(options.machine.paused);
 	ck_assert_uint_eq(options.machine.vsock.device.guest_cid, 5);
+	ck_assert_int_eq(options.machine.clock, VM_CLOCK_CONTINUE);
+	ck_assert(!options.machine.force);
 	ck_assert_int_eq(options.log_level, LOG_LEVEL_ERROR);
+	options_free(&options);
+	ck_assert_int_eq(PARSE("restore", "dir", "--clock=host", "--force"), 0);
+	ck_assert_int_eq(options.machine.clock, VM_CLOCK_HOST);
+	ck_assert(options.machine.force);
+	options_free(&options);
+	ck_assert_int_eq(PARSE("restore", "dir", "--clock", "continue"), 0);
+	ck_assert_int_eq(options.machine.clock, VM_CLOCK_CONTINUE);
 }
 END_TEST
 

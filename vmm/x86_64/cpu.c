@@ -113,6 +113,8 @@ int arch_vm_init(struct vm *vm, struct fail *why)
 	int err;
 
 	err = vm_require(vm, needed, sizeof(needed) / sizeof(needed[0]), why);
+	if (!err)
+		err = x86_clock_check(vm, why);
 	if (err)
 		return err;
 	vm->arch = calloc(1, sizeof(*vm->arch));

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "devices/log.h"
 #include "vmm/arch.h"
 #include "vmm/x86_64/x86.h"
 
@@ -192,6 +193,15 @@ static int read_cpuid(struct state_node *node, struct x86_cpuid *c,
 	return 0;
 }
 
+int x86_forced(const struct vcpu *vcpu, int err, const struct fail *why)
+{
+	if (!err || !vcpu->vm->force)
+		return err;
+	if (vcpu->id == 0)
+		log_warn("--force: going on although %s", why->text);
+	return 0;
+}
+
 /* What this KVM shows a fresh vCPU is the most that it can do. */
 static int load_cpuid(struct vcpu *vcpu, struct state_node *node,
 		      struct fail *why)
@@ -204,7 +214,7 @@ static int load_cpuid(struct vcpu *vcpu, struct state_node *node,
 		return fail(why, -ENOMEM, "out of memory");
 	err = read_cpuid(node, c, why);
 	if (!err)
-		err = x86_cpuid_compare(c, shown, why);
+		err = x86_forced(vcpu, x86_cpuid_compare(c, shown, why), why);
 	if (!err && ioctl(vcpu->fd, KVM_SET_CPUID2, c) < 0)
 		err = fail(why, -errno, "cpuid: KVM does not take it: %s",
 			   strerror(errno));

@@ -3,22 +3,17 @@
  * The CPU that a guest is shown: what KVM supports, less what this monitor
  * does not carry through a snapshot, with the topology of this machine.
  *
- * Pure: tables in, tables out. Called by cpu.c and cpu_state.c, any thread.
+ * Pure: tables in, tables out. Called by cpu.c, any thread. Which CPU may take
+ * over from another is in cpuid_compare.c.
  * Leaves: Intel SDM volume 2 (CPUID), AMD APM volume 3 appendix E,
  * Documentation/virt/kvm/x86/cpuid.rst for 0x4000xxxx.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "vmm/x86_64/x86.h"
 
 #define BIT(n) (UINT32_C(1) << (n))
-
-enum reg { EAX, EBX, ECX, EDX };
-static const char *const reg_name[] = { "EAX", "EBX", "ECX", "EDX" };
-_Static_assert(sizeof(reg_name) / sizeof(reg_name[0]) == EDX + 1,
-	       "a name for each register");
 
 /**
  * struct cpuid_mask - feature bits of one register
@@ -30,7 +25,7 @@ _Static_assert(sizeof(reg_name) / sizeof(reg_name[0]) == EDX + 1,
 struct cpuid_mask {
 	uint32_t function;
 	uint32_t index;
-	enum reg reg;
+	enum x86_reg reg;
 	uint32_t bits;
 };
 
@@ -40,92 +35,45 @@ struct cpuid_mask {
  * permission of its own. PMU: counters do not survive a change of host.
  */
 static const struct cpuid_mask hidden[] = {
-	{ 0x1, 0, ECX, BIT(3) | BIT(5) },	/* MONITOR, VMX */
-	{ 0x1, 0, ECX, BIT(15) },		/* PDCM */
-	{ 0x5, 0, EAX, UINT32_MAX },		/* MWAIT */
-	{ 0x5, 0, EBX, UINT32_MAX },
-	{ 0x5, 0, ECX, UINT32_MAX },
-	{ 0x5, 0, EDX, UINT32_MAX },
-	{ 0x7, 0, EDX, BIT(22) | BIT(24) | BIT(25) },	/* AMX */
-	{ 0x7, 1, EAX, BIT(21) },			/* AMX-FP16 */
-	{ 0x7, 1, EDX, BIT(8) },			/* AMX-COMPLEX */
-	{ 0xa, 0, EAX, UINT32_MAX },		/* PMU */
-	{ 0xa, 0, EBX, UINT32_MAX },
-	{ 0xa, 0, ECX, UINT32_MAX },
-	{ 0xa, 0, EDX, UINT32_MAX },
-	{ 0xd, 0, EAX, BIT(17) | BIT(18) },	/* AMX tiles */
-	{ 0xd, 1, EAX, BIT(4) },		/* XFD */
-	{ 0x80000001, 0, ECX, BIT(2) },		/* SVM */
-	{ 0x80000001, 0, ECX, BIT(23) | BIT(24) | BIT(28) },	/* PMU */
-	{ 0x8000000a, 0, EAX, UINT32_MAX },	/* SVM */
-	{ 0x8000000a, 0, EBX, UINT32_MAX },
-	{ 0x8000000a, 0, ECX, UINT32_MAX },
-	{ 0x8000000a, 0, EDX, UINT32_MAX },
-	{ 0x80000022, 0, EAX, UINT32_MAX },	/* PMU */
-	{ 0x80000022, 0, EBX, UINT32_MAX },
+	{ 0x1, 0, X86_ECX, BIT(3) | BIT(5) },	/* MONITOR, VMX */
+	{ 0x1, 0, X86_ECX, BIT(15) },		/* PDCM */
+	{ 0x5, 0, X86_EAX, UINT32_MAX },		/* MWAIT */
+	{ 0x5, 0, X86_EBX, UINT32_MAX },
+	{ 0x5, 0, X86_ECX, UINT32_MAX },
+	{ 0x5, 0, X86_EDX, UINT32_MAX },
+	{ 0x7, 0, X86_EDX, BIT(22) | BIT(24) | BIT(25) },	/* AMX */
+	{ 0x7, 1, X86_EAX, BIT(21) },			/* AMX-FP16 */
+	{ 0x7, 1, X86_EDX, BIT(8) },			/* AMX-COMPLEX */
+	{ 0xa, 0, X86_EAX, UINT32_MAX },		/* PMU */
+	{ 0xa, 0, X86_EBX, UINT32_MAX },
+	{ 0xa, 0, X86_ECX, UINT32_MAX },
+	{ 0xa, 0, X86_EDX, UINT32_MAX },
+	{ 0xd, 0, X86_EAX, BIT(17) | BIT(18) },	/* AMX tiles */
+	{ 0xd, 1, X86_EAX, BIT(4) },		/* XFD */
+	{ 0x80000001, 0, X86_ECX, BIT(2) },		/* SVM */
+	{ 0x80000001, 0, X86_ECX, BIT(23) | BIT(24) | BIT(28) },	/* PMU */
+	{ 0x8000000a, 0, X86_EAX, UINT32_MAX },	/* SVM */
+	{ 0x8000000a, 0, X86_EBX, UINT32_MAX },
+	{ 0x8000000a, 0, X86_ECX, UINT32_MAX },
+	{ 0x8000000a, 0, X86_EDX, UINT32_MAX },
+	{ 0x80000022, 0, X86_EAX, UINT32_MAX },	/* PMU */
+	{ 0x80000022, 0, X86_EBX, UINT32_MAX },
 };
 
-/*
- * Bits that mean a feature, and so must not vanish under a running guest.
- * Left out: those that KVM computes from the vCPU's state (APIC, OSXSAVE,
- * OSPKE), whatever the table says, and those that describe the topology (HTT,
- * CMP_LEGACY).
- */
-static const struct cpuid_mask features[] = {
-	{ 0x1, 0, ECX, ~BIT(27) },
-	{ 0x1, 0, EDX, ~(BIT(9) | BIT(28)) },
-	{ 0x6, 0, EAX, UINT32_MAX },
-	{ 0x7, 0, EBX, UINT32_MAX },
-	{ 0x7, 0, ECX, ~BIT(4) },
-	{ 0x7, 0, EDX, UINT32_MAX },
-	{ 0x7, 1, EAX, UINT32_MAX },
-	{ 0x7, 1, EBX, UINT32_MAX },
-	{ 0x7, 1, ECX, UINT32_MAX },
-	{ 0x7, 1, EDX, UINT32_MAX },
-	{ 0x7, 2, EDX, UINT32_MAX },
-	{ 0xd, 0, EAX, UINT32_MAX },
-	{ 0xd, 0, EDX, UINT32_MAX },
-	{ 0xd, 1, EAX, UINT32_MAX },
-	{ 0xd, 1, ECX, UINT32_MAX },
-	{ 0xd, 1, EDX, UINT32_MAX },
-	{ 0x14, 0, EBX, UINT32_MAX },
-	{ 0x14, 0, ECX, UINT32_MAX },
-	{ 0x40000001, 0, EAX, UINT32_MAX },
-	{ 0x80000001, 0, ECX, ~BIT(1) },
-	{ 0x80000001, 0, EDX, ~BIT(9) },
-	{ 0x80000007, 0, EDX, UINT32_MAX },
-	{ 0x80000008, 0, EBX, UINT32_MAX },
-	{ 0x80000021, 0, EAX, UINT32_MAX },
-};
-
-static uint32_t reg_get(const struct kvm_cpuid_entry2 *e, enum reg reg)
+static void reg_clear(struct kvm_cpuid_entry2 *e, enum x86_reg reg,
+		      uint32_t bits)
 {
 	switch (reg) {
-	case EAX:
-		return e->eax;
-	case EBX:
-		return e->ebx;
-	case ECX:
-		return e->ecx;
-	case EDX:
-		return e->edx;
-	}
-	return 0;
-}
-
-static void reg_clear(struct kvm_cpuid_entry2 *e, enum reg reg, uint32_t bits)
-{
-	switch (reg) {
-	case EAX:
+	case X86_EAX:
 		e->eax &= ~bits;
 		break;
-	case EBX:
+	case X86_EBX:
 		e->ebx &= ~bits;
 		break;
-	case ECX:
+	case X86_ECX:
 		e->ecx &= ~bits;
 		break;
-	case EDX:
+	case X86_EDX:
 		e->edx &= ~bits;
 		break;
 	}
@@ -297,62 +245,4 @@ int x86_cpuid_filter(struct x86_cpuid *c, unsigned int id, unsigned int cpus,
 	if (!err && last >= 0x1f)
 		err = put_topology(c, 0x1f, id, cpus);
 	return err;
-}
-
-static void vendor_of(const struct x86_cpuid *c, char name[13])
-{
-	const struct kvm_cpuid_entry2 *e = x86_cpuid_find(c, 0, 0);
-
-	memset(name, 0, 13);
-	if (!e)
-		return;
-	memcpy(name, &e->ebx, 4);
-	memcpy(name + 4, &e->edx, 4);
-	memcpy(name + 8, &e->ecx, 4);
-	for (unsigned int i = 0; i < 12; i++)
-		if (name[i] && (name[i] < ' ' || name[i] > '~'))
-			name[i] = '?';
-}
-
-static int compare_address_bits(const struct x86_cpuid *saved,
-				const struct x86_cpuid *host, struct fail *why)
-{
-	const struct kvm_cpuid_entry2 *s = x86_cpuid_find(saved, 0x80000008, 0);
-	const struct kvm_cpuid_entry2 *h = x86_cpuid_find(host, 0x80000008, 0);
-	uint32_t want = s ? s->eax & 0xff : 36, have = h ? h->eax & 0xff : 36;
-
-	if (want > have)
-		return fail(why, -EINVAL, "saved with %u physical address "
-			    "bits, this host has %u", want, have);
-	return 0;
-}
-
-int x86_cpuid_compare(const struct x86_cpuid *saved,
-		      const struct x86_cpuid *host, struct fail *why)
-{
-	char theirs[13], ours[13];
-
-	vendor_of(saved, theirs);
-	vendor_of(host, ours);
-	if (memcmp(theirs, ours, sizeof(ours)))
-		return fail(why, -EINVAL, "the saved CPU's vendor is %s, this "
-			    "host's is %s", theirs, ours);
-	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
-		const struct cpuid_mask *f = &features[i];
-		const struct kvm_cpuid_entry2 *s, *h;
-		uint32_t lost;
-
-		s = x86_cpuid_find(saved, f->function, f->index);
-		h = x86_cpuid_find(host, f->function, f->index);
-		lost = s ? reg_get(s, f->reg) & f->bits : 0;
-		if (h)
-			lost &= ~reg_get(h, f->reg);
-		if (lost)
-			return fail(why, -EINVAL, "the saved CPU has features "
-				    "that this host lacks: CPUID leaf 0x%"
-				    PRIx32 " subleaf %" PRIu32 " %s bits 0x%"
-				    PRIx32, f->function, f->index,
-				    reg_name[f->reg], lost);
-	}
-	return compare_address_bits(saved, host, why);
 }

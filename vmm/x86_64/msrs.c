@@ -195,7 +195,8 @@ static int write_all(struct vcpu *vcpu, const struct x86_msrs *in,
 		at += (uint32_t)n;
 		if (at >= in->nmsrs)
 			break;
-		err = judge_refused(vcpu, &in->entry[at], why);
+		err = x86_forced(vcpu, judge_refused(vcpu, &in->entry[at],
+						     why), why);
 		if (err)
 			return err;
 		at++;
@@ -203,7 +204,21 @@ static int write_all(struct vcpu *vcpu, const struct x86_msrs *in,
 	return 0;
 }
 
-static int read_saved(const struct arch_vm *arch, struct state_node *node,
+/* Registers that this KVM does not have hold no state if they are 0. */
+static int judge_unknown(const struct vcpu *vcpu,
+			 const struct kvm_msr_entry *entry, struct fail *why)
+{
+	int err;
+
+	if (!entry->data)
+		return 0;
+	err = fail(why, -EINVAL, "MSR 0x%" PRIx32 ": this KVM does not have "
+		   "it, the saved value is 0x%" PRIx64, entry->index,
+		   (uint64_t)entry->data);
+	return x86_forced(vcpu, err, why);
+}
+
+static int read_saved(const struct vcpu *vcpu, struct state_node *node,
 		      struct x86_msrs *out, struct fail *why)
 {
 	const size_t each = sizeof(out->entry[0]);
@@ -218,17 +233,15 @@ static int read_saved(const struct arch_vm *arch, struct state_node *node,
 		return fail(why, -EINVAL, "msrs: %zu bytes, expected 1 .. %u "
 			    "entries of %zu", len, X86_MSRS_MAX, each);
 	out->nmsrs = 0;
-	for (size_t i = 0; i < len / each; i++) {
+	for (size_t i = 0; i < len / each && !err; i++) {
 		memcpy(&entry, (const uint8_t *)data + i * each, each);
 		entry.reserved = 0;
-		if (is_listed(arch, entry.index))
+		if (is_listed(vcpu->vm->arch, entry.index))
 			out->entry[out->nmsrs++] = entry;
-		else if (entry.data)
-			return fail(why, -EINVAL, "MSR 0x%" PRIx32 ": this KVM "
-				    "does not have it, the saved value is 0x%"
-				    PRIx64, entry.index, (uint64_t)entry.data);
+		else
+			err = judge_unknown(vcpu, &entry, why);
 	}
-	return 0;
+	return err;
 }
 
 int x86_msrs_load(struct vcpu *vcpu, struct state_node *node, struct fail *why)
@@ -238,7 +251,7 @@ int x86_msrs_load(struct vcpu *vcpu, struct state_node *node, struct fail *why)
 
 	if (!msrs)
 		return fail(why, -ENOMEM, "out of memory");
-	err = read_saved(vcpu->vm->arch, node, &msrs[0], why);
+	err = read_saved(vcpu, node, &msrs[0], why);
 	if (!err)
 		err = write_all(vcpu, &msrs[0], &msrs[1], why);
 	free(msrs);

@@ -2,7 +2,8 @@
 /*
  * The time stamp counter across save and load: rate, value, deadline.
  *
- * Called by cpu_state.c, vCPUs parked, ascending.
+ * Called by cpu_state.c, vCPUs parked, ascending; by clock.c for all of them,
+ * whenever the guest's clocks are stopped and started.
  *
  * Theory of operation. A guest's counter is the host's plus an offset. The
  * saved values of the vCPUs differ by the time that passed between the calls
@@ -19,9 +20,14 @@
  * The counters must also keep their distance from the VM's clock, which is
  * saved and loaded a moment later: a guest watches one clock with the other
  * and gives up the one that seems to jump. KVM_GET_CLOCK tells the host's
- * counter of the same instant, so once the clock is loaded all offsets are
+ * counter of the same instant, so once the clock is set all offsets are
  * moved by what is missing (the procedure of Documentation/virt/kvm/devices/
- * vcpu.rst, 4.1), and the deadlines are set once more.
+ * vcpu.rst, 4.1).
+ *
+ * A deadline is a value of the counter, but KVM's timer for it is one of the
+ * host's, made when the deadline is written. So it is written again whenever
+ * the counter has been moved. That also has a timer that went off while the
+ * guest was stopped go off at its time instead.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,6 +35,7 @@
 #include <sys/ioctl.h>
 #include <x86intrin.h>
 
+#include "devices/log.h"
 #include "vmm/arch.h"
 #include "vmm/x86_64/x86.h"
 
@@ -47,29 +54,44 @@ static int tsc_khz(struct vcpu *vcpu, struct fail *why)
 	return khz;
 }
 
+static bool read_counter(struct vcpu *vcpu, uint64_t *tsc, uint64_t *deadline)
+{
+	/* Without deadline timers there is no deadline. */
+	if (x86_msr_get(vcpu, MSR_TSC_DEADLINE, deadline))
+		*deadline = 0;
+	return !x86_msr_get(vcpu, MSR_TSC, tsc);
+}
+
 int x86_tsc_save(struct vcpu *vcpu, struct state_writer *w, struct fail *why)
 {
-	uint64_t tsc, deadline;
+	const struct arch_vm *arch = vcpu->vm->arch;
+	uint64_t tsc = arch->tsc[vcpu->id];
+	uint64_t deadline = arch->tsc_deadline[vcpu->id];
 	int khz = tsc_khz(vcpu, why);
 
 	if (khz < 0)
 		return khz;
-	if (x86_msr_get(vcpu, MSR_TSC, &tsc))
+	if (!arch->clock_stopped && !read_counter(vcpu, &tsc, &deadline))
 		return fail(why, -EIO, "KVM does not read the TSC");
-	/* Without deadline timers there is no deadline. */
-	if (x86_msr_get(vcpu, MSR_TSC_DEADLINE, &deadline))
-		deadline = 0;
 	state_put_u32(w, "tsc-khz", (uint32_t)khz);
 	state_put_u64(w, "tsc", tsc);
 	state_put_u64(w, "tsc-deadline", deadline);
 	return 0;
 }
 
-static bool same_rate(uint64_t a, uint64_t b)
+int x86_tsc_compare(uint32_t saved, uint32_t host, bool can_scale,
+		    struct fail *why)
 {
-	uint64_t diff = a > b ? a - b : b - a;
+	uint64_t diff = saved > host ? saved - host : host - saved;
 
-	return diff * 1000000 <= a * TSC_TOLERANCE_PPM;
+	if (diff * 1000000 <= (uint64_t)host * TSC_TOLERANCE_PPM)
+		return 0;
+	if (can_scale)
+		return 1;
+	return fail(why, -EOPNOTSUPP, "the guest's time stamp counter runs at %"
+		    PRIu32 ".%03" PRIu32 " MHz, this host's at %" PRIu32
+		    ".%03" PRIu32 " MHz, and this KVM has no TSC scaling",
+		    saved / 1000, saved % 1000, host / 1000, host % 1000);
 }
 
 int x86_tsc_load_rate(struct vcpu *vcpu, struct state_node *node,
@@ -86,18 +108,18 @@ int x86_tsc_load_rate(struct vcpu *vcpu, struct state_node *node,
 	if (saved == 0 || saved > 100000000)
 		return fail(why, -ERANGE, "tsc-khz: %" PRIu32 ", expected "
 			    "1 .. 100000000", saved);
-	if (same_rate((uint64_t)host, saved))
-		return 0;
-	if (!vcpu->vm->arch->has_tsc_control)
-		return fail(why, -EOPNOTSUPP, "saved with a time stamp counter "
-			    "of %" PRIu32 " kHz; this host's runs at %d kHz "
-			    "and it has no KVM_CAP_TSC_CONTROL to adapt it",
-			    saved, host);
-	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)saved) < 0)
-		return fail(why, -errno, "saved with a time stamp counter of %"
-			    PRIu32 " kHz; this host's runs at %d kHz and "
-			    "KVM_SET_TSC_KHZ: %s", saved, host,
-			    strerror(errno));
+	err = x86_tsc_compare(saved, (uint32_t)host,
+			      vcpu->vm->arch->has_tsc_control, why);
+	if (err <= 0)
+		return x86_forced(vcpu, err, why);
+	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)saved) < 0) {
+		int cause = errno;
+
+		x86_tsc_compare(saved, (uint32_t)host, false, why);
+		err = fail_within(why, -cause, "KVM_SET_TSC_KHZ: %s",
+				  strerror(cause));
+		return x86_forced(vcpu, err, why);
+	}
 	return 0;
 }
 
@@ -180,6 +202,7 @@ int x86_tsc_load(struct vcpu *vcpu, struct state_node *node, struct fail *why)
 		err = set_tsc(vcpu, tsc, why);
 	if (err)
 		return err;
+	vcpu->vm->arch->tsc[vcpu->id] = tsc;
 	/*
 	 * A deadline of 0 is a timer that has fired, whose interrupt may not
 	 * have been delivered yet: have it fire again at once. A spurious tick
@@ -205,32 +228,28 @@ uint64_t x86_tsc_at(struct vm *vm, uint64_t host_tsc)
 static uint64_t find_shift(struct vm *vm, uint64_t clock, uint64_t tsc,
 			   uint64_t khz)
 {
-	struct kvm_clock_data now;
-	uint64_t is;
+	struct x86_clock now;
 
-	memset(&now, 0, sizeof(now));
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &now) < 0 ||
-	    !(now.flags & KVM_CLOCK_HOST_TSC) || now.clock < clock)
+	if (x86_clock_read(vm, &now, NULL) || !now.tsc || now.clock < clock)
 		return 0;
-	is = x86_tsc_at(vm, now.host_tsc);
-	if (!is)
-		return 0;
-	/* Microseconds have passed: no overflow. */
-	return tsc + (now.clock - clock) * khz / 1000000 - is;
+	/* Under VM_CLOCK_HOST years may lie between: more than 64 bits. */
+	return tsc + (uint64_t)((unsigned __int128)(now.clock - clock) * khz /
+				1000000) - now.tsc;
 }
 
 int x86_tsc_align(struct vm *vm, uint64_t clock, uint64_t tsc,
 		  struct fail *why)
 {
-	int khz = tsc_khz(&vm->vcpu[0], why), err = 0;
+	int khz = tsc_khz(&vm->vcpu[0], why);
 	uint64_t shift, offset;
 
 	if (khz < 0)
 		return khz;
-	if (tsc == 0 || !vm->arch->tsc_loaded)
+	if (tsc == 0 || !offset_attr(&vm->vcpu[0], KVM_GET_DEVICE_ATTR,
+				     &offset))
 		return 0;
 	shift = find_shift(vm, clock, tsc, (uint64_t)khz);
-	for (unsigned int i = 0; shift && i < vm->cpus && !err; i++) {
+	for (unsigned int i = 0; shift && i < vm->cpus; i++) {
 		struct vcpu *vcpu = &vm->vcpu[i];
 
 		if (!offset_attr(vcpu, KVM_GET_DEVICE_ATTR, &offset))
@@ -240,8 +259,35 @@ int x86_tsc_align(struct vm *vm, uint64_t clock, uint64_t tsc,
 		if (!offset_attr(vcpu, KVM_SET_DEVICE_ATTR, &offset))
 			return fail(why, -errno, "KVM_VCPU_TSC_OFFSET: %s",
 				    strerror(errno));
-		err = set_deadline(vcpu, why);
 	}
 	vm->arch->tsc_offset += shift;
+	return 0;
+}
+
+void x86_tsc_stop(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->cpus; i++)
+		read_counter(&vm->vcpu[i], &vm->arch->tsc[i],
+			     &vm->arch->tsc_deadline[i]);
+}
+
+void x86_tsc_rewind(struct vm *vm)
+{
+	uint64_t offset;
+
+	if (offset_attr(&vm->vcpu[0], KVM_GET_DEVICE_ATTR, &offset))
+		return;
+	/* The best that can be had: see x86_tsc_align() for the good way. */
+	for (unsigned int i = 0; i < vm->cpus; i++)
+		if (x86_msr_set(&vm->vcpu[i], MSR_TSC, vm->arch->tsc[i]))
+			log_debug("vCPU %u: KVM does not take the TSC", i);
+}
+
+int x86_tsc_start(struct vm *vm, struct fail *why)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < vm->cpus && !err; i++)
+		err = set_deadline(&vm->vcpu[i], why);
 	return err;
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Saved state of the VM as a whole: clock and interrupt controllers.
+ * Saved state of the VM as a whole: interrupt controllers, and the clock, for
+ * which see clock.c.
  *
  * Called by the snapshot code on the loop thread, all vCPUs parked, devices
  * quiet (none may raise an interrupt between the calls).
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -27,16 +27,11 @@ static const struct chip {
 
 int arch_vm_save(struct vm *vm, struct state_writer *w, struct fail *why)
 {
-	struct kvm_clock_data clock;
 	struct kvm_irqchip chip;
+	int err = x86_clock_save(vm, w, why);
 
-	memset(&clock, 0, sizeof(clock));
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock) < 0)
-		return fail(why, -errno, "KVM_GET_CLOCK: %s", strerror(errno));
-	state_put_u64(w, "clock", clock.clock);
-	/* The guest's counter at that instant; 0: not known. */
-	state_put_u64(w, "clock-tsc", clock.flags & KVM_CLOCK_HOST_TSC ?
-		      x86_tsc_at(vm, clock.host_tsc) : 0);
+	if (err)
+		return err;
 	for (size_t i = 0; i < sizeof(chips) / sizeof(chips[0]); i++) {
 		memset(&chip, 0, sizeof(chip));
 		chip.chip_id = chips[i].id;
@@ -50,25 +45,9 @@ int arch_vm_save(struct vm *vm, struct state_writer *w, struct fail *why)
 
 int arch_vm_load(struct vm *vm, struct state_node *node, struct fail *why)
 {
-	struct kvm_clock_data clock;
 	struct kvm_irqchip chip;
-	uint64_t value, tsc;
-	int err = state_get_u64(node, "clock", &value, why);
+	int err = x86_clock_load(vm, node, why);
 
-	if (!err)
-		err = state_get_u64(node, "clock-tsc", &tsc, why);
-	if (err)
-		return err;
-	/*
-	 * No flags: the guest's clock goes on from where it was saved, in step
-	 * with its time stamp counter, which does the same.
-	 */
-	memset(&clock, 0, sizeof(clock));
-	clock.clock = value;
-	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock) < 0)
-		return fail(why, -errno, "clock: KVM_SET_CLOCK of %" PRIu64
-			    " ns: %s", value, strerror(errno));
-	err = x86_tsc_align(vm, value, tsc, why);
 	if (err)
 		return err;
 	/* The IOAPIC last: setting it delivers what was pending in it. */

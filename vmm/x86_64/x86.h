@@ -38,6 +38,18 @@ _Static_assert(offsetof(struct x86_msrs, entry) == sizeof(struct kvm_msrs),
 	       "layout of struct kvm_msrs");
 
 /**
+ * struct x86_clock - the guest's clocks at one instant
+ * @clock: the VM's clock (kvmclock), ns
+ * @tsc: the first vCPU's time stamp counter; 0: not known
+ * @realtime: the host's wall clock, ns since 1970
+ */
+struct x86_clock {
+	uint64_t clock;
+	uint64_t tsc;
+	uint64_t realtime;
+};
+
+/**
  * struct arch_vm - what x86_64 keeps about a VM
  * @cpuid: what this KVM supports, as it says; constant
  * @shown: what each vCPU was given, by its id
@@ -49,7 +61,10 @@ _Static_assert(offsetof(struct x86_msrs, entry) == sizeof(struct kvm_msrs),
  * @has_tsc_deadline: KVM_CAP_TSC_DEADLINE_TIMER
  * @tsc_loaded: loading has set the first vCPU's time stamp counter
  * @tsc_offset: guest minus host counter, the first vCPU's
- * @tsc_deadline: loaded deadline of each vCPU, by its id
+ * @clock_stopped: the guest's clocks stand still; they show what follows
+ * @clock: the VM's clock and its company
+ * @tsc: each vCPU's counter, by its id
+ * @tsc_deadline: its deadline, by its id
  */
 struct arch_vm {
 	struct x86_cpuid cpuid;
@@ -62,6 +77,9 @@ struct arch_vm {
 	bool has_tsc_deadline;
 	bool tsc_loaded;
 	uint64_t tsc_offset;
+	bool clock_stopped;
+	struct x86_clock clock;
+	uint64_t tsc[VM_CPUS_MAX];
 	uint64_t tsc_deadline[VM_CPUS_MAX];
 };
 
@@ -95,10 +113,40 @@ int x86_cpuid_filter(struct x86_cpuid *c, unsigned int id, unsigned int cpus,
  * @saved: features the saved guest was shown
  * @host: x86_cpuid_filter() of what this KVM supports
  *
- * Return: 0, or -EINVAL naming vendor, or leaf, register and bits.
+ * Pure. Return: 0, or -EINVAL naming the vendors, or all features by their
+ * names in /proc/cpuinfo (leaf, register and bit where there is none).
  */
 int x86_cpuid_compare(const struct x86_cpuid *saved,
 		      const struct x86_cpuid *host, struct fail *why);
+
+/** enum x86_reg - register of a leaf */
+enum x86_reg { X86_EAX, X86_EBX, X86_ECX, X86_EDX };
+
+/** x86_reg_get() - Return: that register of an entry. */
+static inline uint32_t x86_reg_get(const struct kvm_cpuid_entry2 *e,
+				   enum x86_reg reg)
+{
+	switch (reg) {
+	case X86_EAX:
+		return e->eax;
+	case X86_EBX:
+		return e->ebx;
+	case X86_ECX:
+		return e->ecx;
+	case X86_EDX:
+		return e->edx;
+	}
+	return 0;
+}
+
+/**
+ * x86_cpuid_name() - what Linux calls a feature
+ * @bit: 0 .. 31
+ * Return: the name in /proc/cpuinfo or, of 0x40000001, in KVM's documentation;
+ * NULL: not known here.
+ */
+const char *x86_cpuid_name(uint32_t function, uint32_t index, enum x86_reg reg,
+			   unsigned int bit);
 
 /** x86_cpuid_find() - Return: the entry, or NULL. */
 const struct kvm_cpuid_entry2 *x86_cpuid_find(const struct x86_cpuid *c,
@@ -122,6 +170,16 @@ int x86_msr_set(struct vcpu *vcpu, uint32_t index, uint64_t value);
 
 /** x86_tsc_save() - clock rate, counter and deadline */
 int x86_tsc_save(struct vcpu *vcpu, struct state_writer *w, struct fail *why);
+/**
+ * x86_tsc_compare() - can a counter of one rate go on at another? Pure.
+ * @saved: the guest's, kHz
+ * @host: this host's, kHz
+ * @can_scale: KVM_CAP_TSC_CONTROL
+ *
+ * Return: 0: the same rate, 1: after KVM_SET_TSC_KHZ, -EOPNOTSUPP: no.
+ */
+int x86_tsc_compare(uint32_t saved, uint32_t host, bool can_scale,
+		    struct fail *why);
 /** x86_tsc_load_rate() - refuse or set a clock rate; before the CPUID is set */
 int x86_tsc_load_rate(struct vcpu *vcpu, struct state_node *node,
 		      struct fail *why);
@@ -140,9 +198,41 @@ uint64_t x86_tsc_at(struct vm *vm, uint64_t host_tsc);
  * @clock: nanoseconds of the VM's clock, as saved
  * @tsc: x86_tsc_at() the same instant; 0: not known, leave them
  *
- * After all vCPUs' counters and the clock are loaded.
+ * After all vCPUs' counters and the clock are set; before x86_tsc_start().
  */
 int x86_tsc_align(struct vm *vm, uint64_t clock, uint64_t tsc,
 		  struct fail *why);
+/** x86_tsc_stop() - note all counters and deadlines in vm->arch */
+void x86_tsc_stop(struct vm *vm);
+/**
+ * x86_tsc_rewind() - set all counters to what was noted, where KVM has no
+ * KVM_VCPU_TSC_OFFSET (before 5.16). Such a KVM ignores it after less than a
+ * second.
+ */
+void x86_tsc_rewind(struct vm *vm);
+/** x86_tsc_start() - set all deadlines to what was noted */
+int x86_tsc_start(struct vm *vm, struct fail *why);
+
+/* clock.c; see arch_clock_stop() as well */
+
+/** x86_clock_check() - refuse a VM_CLOCK_HOST that this KVM cannot do */
+int x86_clock_check(const struct vm *vm, struct fail *why);
+/** x86_clock_read() - what KVM says they show now, stopped or not */
+int x86_clock_read(struct vm *vm, struct x86_clock *out, struct fail *why);
+int x86_clock_save(struct vm *vm, struct state_writer *w, struct fail *why);
+/** x86_clock_load() - after all counters; leaves the clocks stopped */
+int x86_clock_load(struct vm *vm, struct state_node *node, struct fail *why);
+
+/* cpu_state.c */
+
+/**
+ * x86_forced() - is a difference between saved and present CPU to be ignored?
+ * @err: as from a comparison; 0 is handed through
+ *
+ * Under --force it is logged (once, not for each vCPU, as they are alike).
+ *
+ * Return: 0: go on; else @err.
+ */
+int x86_forced(const struct vcpu *vcpu, int err, const struct fail *why);
 
 #endif
