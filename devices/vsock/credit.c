@@ -77,8 +77,11 @@ uint32_t vsock_credit_share(const struct vsock_conn *conn)
 	const struct vsock_credit *credit = &conn->engine->credit;
 	uint32_t window = window_of(conn), share = window;
 
-	if (credit->busy_count > 1)
+	if (credit->busy_count > 1) {
 		share = credit->budget / credit->busy_count;
+		/* Odd numbers would cut each of the guest's packets in two. */
+		share -= share % VSOCK_CREDIT_SHARE_MIN;
+	}
 	if (share < VSOCK_CREDIT_SHARE_MIN)
 		share = VSOCK_CREDIT_SHARE_MIN;
 	return share < window ? share : window;

@@ -122,6 +122,23 @@ START_TEST(busy_connections_share_the_budget)
 }
 END_TEST
 
+START_TEST(shares_are_whole_packets)
+{
+	connect_all();
+	for (unsigned int busy = 1; busy <= CONNS; busy++) {
+		uint32_t share;
+
+		send_some(busy - 1, 1);
+		share = vsock_credit_share(conn_of(0));
+		ck_assert_uint_eq(share % SHARE, 0);
+		ck_assert_uint_ge(share, SHARE);
+		ck_assert(share * busy <= VSOCK_CREDIT_BUDGET ||
+			  share == SHARE);
+	}
+	close_all();
+}
+END_TEST
+
 /* The window is said to be what it was all the time: only fwd_cnt lags. */
 START_TEST(what_is_held_back_is_what_the_host_has_taken)
 {
@@ -294,6 +311,7 @@ int main(void)
 	const struct unit_case live[] = {
 		UNIT_TEST(lone_sender_has_the_whole_window),
 		UNIT_TEST(busy_connections_share_the_budget),
+		UNIT_TEST(shares_are_whole_packets),
 		UNIT_TEST(what_is_held_back_is_what_the_host_has_taken),
 		UNIT_TEST(those_who_are_silent_are_forgotten),
 		UNIT_TEST(closed_connections_are_not_busy),
