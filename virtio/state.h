@@ -234,6 +234,15 @@ bool state_has_node(const struct state_node *node, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /**
+ * state_subnode_name() - which subnodes are there?
+ * @index: 0 for the first in the tree
+ *
+ * Return: the full name, in the tree; NULL: there are not so many.
+ */
+const char *state_subnode_name(const struct state_node *node,
+			       unsigned int index);
+
+/**
  * state_get() - read all fields of a table
  *
  * Errors name node path, property, the value found and what was expected.

@@ -136,6 +136,18 @@ bool state_has_node(const struct state_node *node, const char *fmt, ...)
 	return find_node(node, name, &offset, &index);
 }
 
+const char *state_subnode_name(const struct state_node *node,
+			       unsigned int index)
+{
+	int at;
+
+	fdt_for_each_subnode(at, node->fdt, node->offset) {
+		if (!index--)
+			return fdt_get_name(node->fdt, at, NULL);
+	}
+	return NULL;
+}
+
 int state_leave(struct state_node *node, struct fail *why)
 {
 	unsigned int i = 0;

@@ -14,7 +14,7 @@
 
 #include "vmm/monitor.h"
 
-static const char *const event_names[] = {
+const char *const machine_event_names[] = {
 	[MACHINE_EVENT_STOP] = "STOP",
 	[MACHINE_EVENT_RESUME] = "RESUME",
 	[MACHINE_EVENT_SHUTDOWN] = "SHUTDOWN",
@@ -24,13 +24,12 @@ static const char *const event_names[] = {
 	[MACHINE_EVENT_SNAPSHOT_LOADED] = "SNAPSHOT_LOADED",
 	[MACHINE_EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
 	[MACHINE_EVENT_VSOCK_GATE] = "VSOCK_GATE",
+	[MACHINE_EVENTS] = NULL
 };
-_Static_assert(sizeof(event_names) / sizeof(*event_names) == MACHINE_EVENTS,
-	       "a name for each event");
 
 const char *machine_event_name(enum machine_event event)
 {
-	return event_names[event];
+	return machine_event_names[event];
 }
 
 /* Return: the machine; NULL with the reason: it is not there yet. */

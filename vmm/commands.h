@@ -41,6 +41,9 @@ enum machine_event {
 	MACHINE_EVENTS
 };
 
+/** machine_event_names - by enum machine_event; NULL ends them */
+extern const char *const machine_event_names[];
+
 /** machine_event_name() - Return: its name on the control socket */
 const char *machine_event_name(enum machine_event event);
 

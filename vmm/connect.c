@@ -31,6 +31,7 @@
 
 #include "devices/sink.h"
 #include "devices/unix_socket.h"
+#include "vmm/deadline.h"
 #include "vmm/machine.h"
 
 #define BUFFER_SIZE	(64u << 10)
@@ -82,24 +83,6 @@ struct relay {
 	bool hung_up;
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Return: milliseconds for poll() until @deadline; -1: there is none. */
-static int time_left(int64_t deadline)
-{
-	int64_t left = deadline - now_ms();
-
-	if (deadline < 0)
-		return -1;
-	return left > 0 ? (int)left : 0;
-}
-
 static bool is_empty(const struct buffer *b)
 {
 	return b->start == b->end;
@@ -135,7 +118,7 @@ static int open_socket(const struct connect_options *o, int64_t deadline,
 		if (fd != -EAGAIN)
 			return fail(why, fd, "vsock socket '%s': %s", o->uds,
 				    strerror(-fd));
-		if (!time_left(deadline))
+		if (!deadline_left(deadline))
 			return timed_out(o, why);
 		nanosleep(&pause, NULL);
 	}
@@ -154,7 +137,7 @@ static int read_answer(struct relay *r, const struct connect_options *o,
 		if (b->end >= ANSWER_MAX)
 			return fail(why, -EPROTO, "vsock socket '%s': an "
 				    "answer 'OK NUMBER' expected", o->uds);
-		rc = poll(&pfd, 1, time_left(deadline));
+		rc = poll(&pfd, 1, deadline_left(deadline));
 		if (!rc)
 			return timed_out(o, why);
 		n = recv(r->sock, b->data + b->end, BUFFER_SIZE - b->end,
@@ -358,7 +341,7 @@ static int relay(struct relay *r, struct fail *why)
 
 int connect_run(const struct connect_options *o, struct fail *why)
 {
-	int64_t deadline = o->timeout_ms < 0 ? -1 : now_ms() + o->timeout_ms;
+	int64_t deadline = deadline_in(o->timeout_ms);
 	struct relay *r = calloc(1, sizeof(*r));
 	int rc;
 

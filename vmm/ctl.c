@@ -1,20 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * `wherry ctl`: one command to a control socket, for people and scripts.
+ * `wherry ctl`: a command to a control socket, an event from it.
  *
- * Owns its one connection. Called once by main(); one thread, blocking.
+ * Owns its one connection. Called once by main(); one thread, poll(), with one
+ * deadline over everything it waits for.
+ *
+ * Theory: events are looked at whatever is being waited for, from the
+ * negotiation on. So the event that a command causes is not missed because it
+ * comes before the command's answer.
+ *
+ *   connect ─▶ greeting ─▶ negotiation ─▶ [command ─▶ answer] ─▶ [event]
  */
 #include "vmm/ctl.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "devices/unix_socket.h"
+#include "vmm/ctl_progress.h"
+#include "vmm/ctl_request.h"
+#include "vmm/ctl_table.h"
+#include "vmm/deadline.h"
 #include "vmm/json_stream.h"
 #include "vmm/machine.h"
 
@@ -24,150 +36,198 @@
 #define ID_NEGOTIATE	1
 #define ID_COMMAND	2
 
+/* What the bar is drawn from, see wherry.1. */
+#define PROGRESS_EVENT "SNAPSHOT_PROGRESS"
+
+#define AWAITED_MAX 96
+
+/* The backlog is full: its owner is busy. */
+#define BACKLOG_PAUSE_NS (20 * 1000 * 1000)
+
 /**
  * struct session - a connection to a control socket
- * @socket: its path, for messages
- * @fd: blocking
+ * @o: what is asked
+ * @fd: non-blocking
+ * @deadline: of what is being waited for
+ * @limit_ms: how long that was when it began, for messages
+ * @awaited: what is being waited for, for messages
+ * @greeted: it is a control socket
  * @in: bytes to become replies and events
+ * @path: argument of the command, which progress events are compared with
+ * @bar: shows them
+ * @event: the one that is waited for, once it has come
  */
 struct session {
-	const char *socket;
+	const struct ctl_options *o;
 	int fd;
+	int64_t deadline;
+	int limit_ms;
+	char awaited[AWAITED_MAX];
+	bool greeted;
 	struct json_stream in;
+	const char *path;
+	struct ctl_progress bar;
+	json_t *event;
 };
 
-/* Relative paths are the caller's, who is somewhere else than the server. */
-static json_t *path_value(const char *text)
-{
-	char *cwd, *path = NULL;
-	json_t *value;
+static void await(struct session *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
-	if (*text == '/' || !*text)
-		return json_string(text);
-	cwd = getcwd(NULL, 0);
-	if (!cwd)
-		return NULL;
-	if (asprintf(&path, "%s/%s", cwd, text) < 0)
-		path = NULL;
-	free(cwd);
-	value = path ? json_string(path) : NULL;
-	free(path);
-	return value;
+static void await(struct session *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(s->awaited, sizeof(s->awaited), fmt, args);
+	va_end(args);
 }
 
-/* A number, true, false, or (for @kind) a list; else a string. */
-static json_t *guess_value(const char *text, enum control_kind kind)
+static int timed_out(const struct session *s, struct fail *why)
 {
-	json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-
-	if (json_is_number(value) || json_is_boolean(value) ||
-	    (kind == CONTROL_LIST && json_is_array(value)))
-		return value;
-	json_decref(value);
-	return json_string(text);
+	fail(why, -ETIMEDOUT, "control socket '%s': no %s within %d.%03d "
+	     "seconds%s", s->o->socket, s->awaited, s->limit_ms / 1000,
+	     s->limit_ms % 1000, s->greeted ? "" :
+	     ": not a control socket, or its process is busy");
+	/* Nobody has set a time: an error like any other. */
+	return s->o->timeout_ms < 0 ? -EPROTO : -ETIMEDOUT;
 }
 
-static json_t *argument_value(const struct control_command *command,
-			      const char *key, const char *text)
+static int closed(const struct session *s, struct fail *why)
 {
-	const struct control_argument *row = command ? command->argument : NULL;
+	return fail(why, -ECONNRESET, "control socket '%s': the connection "
+		    "was closed before the %s came", s->o->socket, s->awaited);
+}
 
-	while (row && row->name && strcmp(row->name, key))
-		row++;
-	if (!row || !row->name)
-		return strcmp(key, "path") ?
-		       guess_value(text, CONTROL_INTEGER) : path_value(text);
-	switch (row->kind) {
-	case CONTROL_PATH:
-		return path_value(text);
-	case CONTROL_STRING:
-		return json_string(text);
-	case CONTROL_INTEGER:
-	case CONTROL_BOOLEAN:
-	case CONTROL_LIST:
-	case CONTROL_KINDS:
-		break;
+static int open_socket(struct session *s, struct fail *why)
+{
+	static const struct timespec pause = { .tv_nsec = BACKLOG_PAUSE_NS };
+	const char *path = s->o->socket;
+
+	for (;;) {
+		s->fd = unix_socket_connect(path, SOCK_STREAM, true);
+		if (s->fd >= 0)
+			return 0;
+		if (s->fd == -ECONNREFUSED)
+			return fail(why, s->fd, "control socket '%s': no "
+				    "process listens there any more", path);
+		if (s->fd != -EAGAIN)
+			return fail(why, s->fd, "control socket '%s': %s",
+				    path, strerror(-s->fd));
+		if (!deadline_left(s->deadline))
+			return timed_out(s, why);
+		nanosleep(&pause, NULL);
 	}
-	return guess_value(text, row->kind);
 }
 
-static int add_argument(json_t *arguments,
-			const struct control_command *command,
-			const char *word, struct fail *why)
+/* Return: 0: @events, or an error to be met; else negative errno. */
+static int wait_for(struct session *s, short events, struct fail *why)
 {
-	const char *equals = strchr(word, '=');
-	json_t *value;
-	char *key;
-	int rc = 0;
+	struct pollfd pfd = { .fd = s->fd, .events = events };
+	int rc;
 
-	if (!equals || equals == word)
-		return fail(why, -EINVAL, "ctl: argument '%.64s': key=value "
-			    "expected", word);
-	key = strndup(word, (size_t)(equals - word));
-	if (!key)
-		return fail(why, -EINVAL, "ctl: out of memory");
-	if (json_object_get(arguments, key)) {
-		rc = fail(why, -EINVAL, "ctl: argument '%.64s' is given twice",
-			  key);
-		goto free_key;
-	}
-	value = argument_value(command, key, equals + 1);
-	/* Also refuses a key that is not UTF-8. */
-	if (json_object_set_new(arguments, key, value) < 0)
-		rc = fail(why, -EINVAL, "ctl: argument '%.64s': text in UTF-8 "
-			  "expected", word);
-free_key:
-	free(key);
-	return rc;
+	do {
+		rc = poll(&pfd, 1, deadline_left(s->deadline));
+	} while (rc < 0 && errno == EINTR);
+	if (rc < 0)
+		return fail(why, -errno, "poll: %s", strerror(errno));
+	return rc ? 0 : timed_out(s, why);
 }
 
-/* Return: what to send, new; NULL with the reason: the words are wrong. */
-static json_t *make_request(const struct ctl_options *o, struct fail *why)
+static int send_text(struct session *s, const char *text, size_t len,
+		     struct fail *why)
 {
-	const struct control_command *command;
-	json_t *arguments = json_object();
-	json_t *request;
-	unsigned int i;
+	ssize_t n;
+	int rc;
 
-	command = control_find_command(o->table, o->execute);
-	for (i = 0; i < o->arguments; i++) {
-		if (add_argument(arguments, command, o->argument[i], why) < 0) {
-			json_decref(arguments);
-			return NULL;
+	while (len) {
+		n = send(s->fd, text, len, MSG_NOSIGNAL);
+		if (n >= 0) {
+			text += n;
+			len -= (size_t)n;
+			continue;
 		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return fail(why, -errno, "control socket '%s': %s",
+				    s->o->socket, strerror(errno));
+		rc = wait_for(s, POLLOUT, why);
+		if (rc < 0)
+			return rc;
 	}
-	request = json_pack("{s:s,s:o,s:i}", "execute", o->execute,
-			    "arguments", arguments, "id", ID_COMMAND);
-	if (!request)
-		fail(why, -EINVAL, "ctl: command '%.64s': text in UTF-8 "
-		     "expected", o->execute);
-	return request;
+	return 0;
 }
 
 static int send_message(struct session *s, const json_t *message,
 			struct fail *why)
 {
 	char *text = json_dumps(message, JSON_COMPACT);
-	size_t len, done = 0;
-	ssize_t n;
+	size_t len;
+	int rc;
 
 	if (!text)
 		return fail(why, -ENOMEM, "ctl: out of memory");
 	len = strlen(text);
 	text[len] = '\n';
-	while (done < len + 1) {
-		n = send(s->fd, text + done, len + 1 - done, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		done += (size_t)n;
-	}
+	rc = send_text(s, text, len + 1, why);
 	free(text);
-	if (done < len + 1)
-		return fail(why, -errno, "control socket '%s': %s", s->socket,
-			    strerror(errno));
-	return 0;
+	return rc;
+}
+
+/* Return: 1 with more bytes, 0 when the server closed, or negative errno. */
+static int receive_bytes(struct session *s, struct fail *why)
+{
+	char bytes[READ_SIZE];
+	ssize_t n;
+	int rc;
+
+	for (;;) {
+		n = recv(s->fd, bytes, sizeof(bytes), 0);
+		if (n > 0)
+			break;
+		if (!n || errno == ECONNRESET)
+			return 0;
+		if (errno != EAGAIN && errno != EINTR)
+			return fail(why, -errno, "control socket '%s': %s",
+				    s->o->socket, strerror(errno));
+		rc = wait_for(s, POLLIN, why);
+		if (rc < 0)
+			return rc;
+	}
+	if (json_stream_push(&s->in, bytes, (size_t)n) < 0)
+		return fail(why, -ENOMEM, "ctl: out of memory");
+	return 1;
+}
+
+static const char *text_member(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "";
+}
+
+static void show_progress(struct session *s, const json_t *data)
+{
+	const json_t *done = json_object_get(data, "done");
+	const json_t *total = json_object_get(data, "total");
+
+	if (!s->path || strcmp(text_member(data, "path"), s->path))
+		return;
+	if (json_integer_value(done) < 0 || json_integer_value(total) < 0)
+		return;
+	ctl_progress_show(&s->bar, text_member(data, "phase"),
+			  (uint64_t)json_integer_value(done),
+			  (uint64_t)json_integer_value(total));
+}
+
+static void see_event(struct session *s, json_t *message)
+{
+	const char *name = text_member(message, "event");
+
+	if (!strcmp(name, PROGRESS_EVENT))
+		show_progress(s, json_object_get(message, "data"));
+	if (s->o->wait && !s->event && !strcmp(name, s->o->wait))
+		s->event = json_incref(message);
 }
 
 /* Return: 1 with a message, 0 when the server closed, or negative errno. */
@@ -175,44 +235,34 @@ static int receive_message(struct session *s, json_t **message,
 			   struct fail *why)
 {
 	enum json_stream_result result;
-	char bytes[READ_SIZE];
-	ssize_t n;
+	int rc = 1;
 
-	for (;;) {
+	while (rc > 0) {
 		result = json_stream_next(&s->in, message, why);
-		if (result == JSON_STREAM_VALUE)
+		if (result == JSON_STREAM_VALUE) {
+			see_event(s, *message);
 			return 1;
+		}
 		if (result != JSON_STREAM_MORE)
 			return fail_within(why, -EPROTO, "control socket '%s'",
-					   s->socket);
-		n = recv(s->fd, bytes, sizeof(bytes), 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (!n || (n < 0 && errno == ECONNRESET))
-			return 0;
-		if (n < 0)
-			return fail(why, -errno, "control socket '%s': %s",
-				    s->socket, strerror(errno));
-		if (json_stream_push(&s->in, bytes, (size_t)n) < 0)
-			return fail(why, -ENOMEM, "ctl: out of memory");
+					   s->o->socket);
+		rc = receive_bytes(s, why);
 	}
+	return rc;
 }
 
-static int closed(const struct session *s, struct fail *why)
-{
-	return fail(why, -ECONNRESET, "control socket '%s': the connection "
-		    "was closed before the answer came", s->socket);
-}
-
-/* The text of an error reply; NULL: @message is none. */
-static const char *error_text(const json_t *message)
+/* Is @message an error? Then @why has its class and its sentence. */
+static bool take_error(const json_t *message, struct fail *why)
 {
 	const json_t *error = json_object_get(message, "error");
-	const char *desc = json_string_value(json_object_get(error, "desc"));
+	const char *desc = text_member(error, "desc");
+	const char *class = text_member(error, "class");
 
 	if (!error)
-		return NULL;
-	return desc ? desc : "an error without a description";
+		return false;
+	fail(why, -EREMOTEIO, "%s: %s", *class ? class : "no class",
+	     *desc ? desc : "an error without a description");
+	return true;
 }
 
 static int greet(struct session *s, struct fail *why)
@@ -220,17 +270,15 @@ static int greet(struct session *s, struct fail *why)
 	json_t *greeting;
 	int rc = receive_message(s, &greeting, why);
 
-	if (rc < 0)
-		return rc;
-	if (!rc)
-		return closed(s, why);
+	if (rc <= 0)
+		return rc < 0 ? rc : closed(s, why);
 	rc = 0;
-	if (error_text(greeting))
-		rc = fail(why, -EBUSY, "control socket '%s': %s", s->socket,
-			  error_text(greeting));
+	if (take_error(greeting, why))
+		rc = fail_within(why, -EBUSY, "control socket '%s'",
+				 s->o->socket);
 	else if (!json_object_get(greeting, "QMP"))
 		rc = fail(why, -EPROTO, "'%s' is not a control socket: no "
-			  "QMP greeting came", s->socket);
+			  "QMP greeting came", s->o->socket);
 	json_decref(greeting);
 	return rc;
 }
@@ -254,14 +302,16 @@ static int receive_reply(struct session *s, json_int_t id, json_t **result,
 		if (found && json_integer_value(found) == id)
 			break;
 		/* An error without an id is about our last request. */
-		if (!found && error_text(message))
+		if (!found && json_object_get(message, "error"))
 			break;
 		json_decref(message);
 	}
 	*result = json_incref(json_object_get(message, "return"));
-	if (!*result)
-		rc = fail(why, -EREMOTEIO, "%s", error_text(message) ?
-			  error_text(message) : "a reply without a result");
+	if (!*result) {
+		rc = -EREMOTEIO;
+		if (!take_error(message, why))
+			fail(why, rc, "a reply without a result");
+	}
 	json_decref(message);
 	return rc;
 }
@@ -269,10 +319,15 @@ static int receive_reply(struct session *s, json_int_t id, json_t **result,
 static int negotiate(struct session *s, struct fail *why)
 {
 	json_t *request, *result = NULL;
-	int rc = greet(s, why);
+	int rc;
 
+	rc = greet(s, why);
 	if (rc < 0)
 		return rc;
+	s->greeted = true;
+	if (s->o->timeout_ms < 0)
+		s->deadline = DEADLINE_NEVER;
+	await(s, "answer");
 	request = json_pack("{s:s,s:i}", "execute", "qmp_capabilities", "id",
 			    ID_NEGOTIATE);
 	rc = send_message(s, request, why);
@@ -281,156 +336,148 @@ static int negotiate(struct session *s, struct fail *why)
 		return rc;
 	rc = receive_reply(s, ID_NEGOTIATE, &result, why);
 	json_decref(result);
+	if (rc == -EREMOTEIO)
+		return fail_within(why, rc, "qmp_capabilities");
 	return rc ? rc : closed(s, why);
 }
 
 /* Until the server closes: its sockets are gone then. */
-static void wait_for_close(struct session *s)
+static int wait_for_close(struct session *s, struct fail *why)
 {
-	struct fail ignored;
 	json_t *message;
+	int rc;
 
-	while (receive_message(s, &message, &ignored) > 0)
+	await(s, "end of the process");
+	for (;;) {
+		rc = receive_message(s, &message, why);
+		if (rc <= 0)
+			return rc;
 		json_decref(message);
-}
-
-static int converse(struct session *s, const char *execute,
-		    const json_t *request, json_t **result, struct fail *why)
-{
-	bool quits = !strcmp(execute, "quit");
-	int rc = negotiate(s, why);
-
-	if (rc < 0)
-		return rc;
-	rc = send_message(s, request, why);
-	if (rc < 0)
-		return quits && rc == -EPIPE ? 0 : rc;
-	rc = receive_reply(s, ID_COMMAND, result, why);
-	if (rc == -EREMOTEIO)
-		return fail_within(why, rc, "%.64s", execute);
-	if (!rc && !quits)
-		return closed(s, why);
-	if (rc > 0 && quits)
-		wait_for_close(s);
-	return rc;
-}
-
-static bool is_printable(const char *text)
-{
-	for (; *text; text++) {
-		if (iscntrl((unsigned char)*text))
-			return false;
-	}
-	return true;
-}
-
-static void print_value(FILE *out, const json_t *value)
-{
-	const char *text = json_string_value(value);
-
-	/* The terminal must not be given orders. */
-	if (text && is_printable(text))
-		fputs(text, out);
-	else
-		json_dumpf(value, out, JSON_COMPACT | JSON_ENCODE_ANY);
-}
-
-/* One line a member; what is within a member goes on that line. */
-static void print_members(FILE *out, json_t *object, const char *indent)
-{
-	const char *key;
-	json_t *value;
-	size_t width = 0;
-
-	json_object_foreach(object, key, value)
-		width = strlen(key) > width ? strlen(key) : width;
-	json_object_foreach(object, key, value) {
-		fprintf(out, "%s%-*s  ", indent, (int)width, key);
-		print_value(out, value);
-		fputc('\n', out);
 	}
 }
 
-static bool is_nested(const json_t *value)
+static int written(int rc, struct fail *why)
 {
-	return json_object_size(value) || json_array_size(value);
+	return rc < 0 ? fail(why, rc, "standard output: %s", strerror(-rc)) :
+			0;
 }
 
-/* Scalars first, then each group under its name. */
-static void print_table(FILE *out, json_t *object)
+static bool is_for_people(const struct ctl_options *o)
 {
-	json_t *scalars = json_object(), *value, *item;
-	const char *key;
-	size_t i;
-
-	json_object_foreach(object, key, value) {
-		if (!is_nested(value))
-			json_object_set(scalars, key, value);
-	}
-	print_members(out, scalars, "");
-	json_decref(scalars);
-	json_object_foreach(object, key, value) {
-		if (!is_nested(value))
-			continue;
-		fprintf(out, "%s\n", key);
-		if (json_is_object(value))
-			print_members(out, value, "  ");
-		json_array_foreach(value, i, item) {
-			fputs("  ", out);
-			print_value(out, item);
-			fputc('\n', out);
-		}
-	}
+	return !o->json && isatty(fileno(o->out));
 }
 
-int ctl_print(FILE *out, json_t *result, bool pretty)
+static int carry_out(struct session *s, const json_t *request,
+		     struct fail *why)
 {
-	if (pretty && json_is_object(result)) {
-		print_table(out, result);
-	} else {
-		json_dumpf(result, out, JSON_ENCODE_ANY |
-			   (pretty ? JSON_INDENT(2) : JSON_COMPACT));
-		fputc('\n', out);
-	}
-	if (fflush(out) || ferror(out))
-		return errno ? -errno : -EIO;
-	return 0;
-}
-
-static int run(const struct ctl_options *o, const json_t *request,
-	       struct fail *why)
-{
-	struct session s = { .socket = o->socket };
+	bool quits = !strcmp(s->o->execute, "quit");
 	json_t *result = NULL;
 	int rc;
 
-	s.fd = unix_socket_connect(o->socket, SOCK_STREAM, false);
-	if (s.fd == -ECONNREFUSED)
-		return fail(why, s.fd, "control socket '%s': no process "
-			    "listens there any more", o->socket);
-	if (s.fd < 0)
-		return fail(why, s.fd, "control socket '%s': %s", o->socket,
-			    strerror(-s.fd));
-	rc = converse(&s, o->execute, request, &result, why);
-	close(s.fd);
-	json_stream_reset(&s.in);
-	if (rc < 0 || !result)
+	rc = send_message(s, request, why);
+	if (rc < 0 && !(quits && rc == -EPIPE))
 		return rc;
-	rc = ctl_print(o->out, result, isatty(fileno(o->out)));
-	json_decref(result);
+	rc = receive_reply(s, ID_COMMAND, &result, why);
+	ctl_progress_clear(&s->bar);
+	if (rc == -EREMOTEIO)
+		return fail_within(why, rc, "%.64s", s->o->execute);
 	if (rc < 0)
-		return fail(why, rc, "standard output: %s", strerror(-rc));
-	return 0;
+		return rc;
+	if (!rc)
+		return quits ? 0 : closed(s, why);
+	rc = quits ? wait_for_close(s, why) : 0;
+	if (!rc)
+		rc = written(ctl_print(s->o->out, result, is_for_people(s->o)),
+			     why);
+	json_decref(result);
+	return rc;
+}
+
+static int await_event(struct session *s, struct fail *why)
+{
+	json_t *message;
+	int rc;
+
+	await(s, "event %s", s->o->wait);
+	while (!s->event) {
+		rc = receive_message(s, &message, why);
+		if (rc < 0)
+			return rc;
+		if (!rc)
+			return fail(why, -ECONNRESET, "control socket '%s': "
+				    "the machine has gone, and no event %s "
+				    "came", s->o->socket, s->o->wait);
+		json_decref(message);
+	}
+	return written(ctl_print(s->o->out, s->event, false), why);
+}
+
+static int converse(struct session *s, const json_t *request, struct fail *why)
+{
+	int rc = open_socket(s, why);
+
+	if (rc < 0)
+		return rc;
+	rc = negotiate(s, why);
+	if (rc >= 0 && request)
+		rc = carry_out(s, request, why);
+	if (rc >= 0 && s->o->wait)
+		rc = await_event(s, why);
+	ctl_progress_clear(&s->bar);
+	close(s->fd);
+	json_stream_reset(&s->in);
+	json_decref(s->event);
+	return rc;
+}
+
+/* An event that does not exist would be waited for until the deadline. */
+static int check_event(const struct ctl_options *o, struct fail *why)
+{
+	char known[FAIL_TEXT_MAX] = "";
+	size_t used = 0;
+	unsigned int i;
+
+	if (!o->wait)
+		return 0;
+	for (i = 0; o->events[i]; i++) {
+		if (!strcmp(o->wait, o->events[i]))
+			return 0;
+		used += (size_t)snprintf(known + used, sizeof(known) - used,
+					 "%s%s", i ? ", " : "", o->events[i]);
+		if (used >= sizeof(known))
+			break;
+	}
+	return fail(why, -EINVAL, "--wait '%.64s': an event expected: %s",
+		    o->wait, known);
+}
+
+static int exit_status(int rc)
+{
+	if (rc == -ETIMEDOUT)
+		return CTL_EXIT_TIMEOUT;
+	return rc < 0 ? MACHINE_EXIT_ERROR : 0;
 }
 
 int ctl_run(const struct ctl_options *o, struct fail *why)
 {
-	json_t *request = make_request(o, why);
+	struct session s = { .o = o };
+	json_t *request = NULL;
 	int rc;
 
-	if (!request)
+	if (check_event(o, why) < 0)
 		return MACHINE_EXIT_USAGE;
-	rc = run(o, request, why);
+	if (o->execute) {
+		request = ctl_make_request(o, ID_COMMAND, why);
+		if (!request)
+			return MACHINE_EXIT_USAGE;
+	}
+	s.path = json_string_value(json_object_get(
+			json_object_get(request, "arguments"), "path"));
+	await(&s, "greeting");
+	s.limit_ms = o->timeout_ms < 0 ? o->greeting_ms : o->timeout_ms;
+	s.deadline = deadline_in(s.limit_ms);
+	ctl_progress_init(&s.bar, o->progress_fd, 0);
+	rc = converse(&s, request, why);
 	json_decref(request);
-	return rc < 0 ? MACHINE_EXIT_ERROR : 0;
+	return exit_status(rc);
 }

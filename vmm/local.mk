@@ -7,6 +7,11 @@ libvmm_a_SOURCES = \
 	vmm/control.c vmm/control.h \
 	vmm/control_message.c vmm/control_message.h \
 	vmm/ctl.c vmm/ctl.h \
+	vmm/ctl_progress.c vmm/ctl_progress.h \
+	vmm/ctl_request.c vmm/ctl_request.h \
+	vmm/ctl_table.c vmm/ctl_table.h \
+	vmm/deadline.h \
+	vmm/inspect.c vmm/inspect.h \
 	vmm/json_stream.c vmm/json_stream.h \
 	vmm/machine.c vmm/machine.h \
 	vmm/machine_devices.c \

@@ -25,6 +25,7 @@
 #include "vmm/commands.h"
 #include "vmm/connect.h"
 #include "vmm/ctl.h"
+#include "vmm/inspect.h"
 #include "vmm/monitor.h"
 #include "vmm/options.h"
 
@@ -37,6 +38,7 @@ static const char *const help_text[] = {
 "  restore    go on from a snapshot\n"
 "  ctl        send a command to a running machine\n"
 "  connect    connect standard input and output to a vsock port of a guest\n"
+"  inspect    show what is in a snapshot\n"
 "  help       help about a command\n"
 "  version    print the version\n",
 
@@ -98,9 +100,14 @@ static const char *const help_text[] = {
 "Exit status: as of 'wherry run'.\n",
 
 	[COMMAND_CTL] =
-"Usage: wherry ctl SOCKET COMMAND [key=value...]\n"
+"Usage: wherry ctl SOCKET [COMMAND [key=value...]] [OPTION...]\n"
 "Send a command to the machine whose control socket is SOCKET, and print the\n"
 "result: as a table on a terminal, else as one line of JSON.\n"
+"\n"
+"  --json                  JSON on a terminal, too\n"
+"  --wait EVENT            then wait for an event, which may also come before\n"
+"                          the result, and print it; without a command, too\n"
+"  --timeout SECONDS       how long to wait for all of it (default: for ever)\n"
 "\n"
 "  query-status            whether it runs\n"
 "  query-vsock             the vsock device and its counters\n"
@@ -117,7 +124,10 @@ static const char *const help_text[] = {
 "  system_reset            boot its kernel anew\n"
 "  quit                    end it\n"
 "\n"
-"Exit status: 0; 1 an error; 2 a wrong command line.\n",
+"Events: STOP, RESUME, SHUTDOWN, RESET, POWERDOWN, SNAPSHOT_SAVED,\n"
+"SNAPSHOT_LOADED, SNAPSHOT_PROGRESS, VSOCK_GATE.\n"
+"\n"
+"Exit status: 0; 1 an error; 2 a wrong command line; 124 --timeout has passed.\n",
 
 	[COMMAND_CONNECT] =
 "Usage: wherry connect UDS PORT [--timeout SECONDS]\n"
@@ -128,6 +138,16 @@ static const char *const help_text[] = {
 "                          (default: for ever)\n"
 "\n"
 "Exit status: 0; 1 refused, or an error; 2 a wrong command line.\n",
+
+	[COMMAND_INSPECT] =
+"Usage: wherry inspect DIR [--json] [--verify]\n"
+"Show what is in the snapshot in DIR: as tables on a terminal, else as one line\n"
+"of JSON. A damaged one is refused.\n"
+"\n"
+"  --json                  JSON on a terminal, too\n"
+"  --verify                read its memory as well, and compare the checksum\n"
+"\n"
+"Exit status: 0; 1 damaged, or an error; 2 a wrong command line.\n",
 };
 _Static_assert(sizeof(help_text) / sizeof(*help_text) == COMMANDS,
 	       "a text for each command");
@@ -184,7 +204,13 @@ static int run_ctl(const struct options *o, struct fail *why)
 		.argument = o->argument,
 		.arguments = o->arguments,
 		.table = machine_commands,
+		.wait = o->wait,
+		.events = machine_event_names,
+		.json = o->json,
+		.timeout_ms = o->timeout_ms,
+		.greeting_ms = CTL_GREETING_MS,
 		.out = stdout,
+		.progress_fd = STDERR_FILENO,
 	};
 
 	return ctl_run(&ctl, why);
@@ -203,6 +229,19 @@ static int run_connect(const struct options *o, struct fail *why)
 	return connect_run(&connect, why);
 }
 
+static int run_inspect(const struct options *o, struct fail *why)
+{
+	const struct inspect_options inspect = {
+		.path = o->directory,
+		.json = o->json,
+		.verify = o->verify,
+		.out = stdout,
+		.progress_fd = STDERR_FILENO,
+	};
+
+	return inspect_run(&inspect, why);
+}
+
 static int run(struct options *o, struct fail *why)
 {
 	switch (o->command) {
@@ -219,6 +258,8 @@ static int run(struct options *o, struct fail *why)
 		return run_ctl(o, why);
 	case COMMAND_CONNECT:
 		return run_connect(o, why);
+	case COMMAND_INSPECT:
+		return run_inspect(o, why);
 	case COMMANDS:
 		break;
 	}

@@ -38,6 +38,7 @@ static const char *const command_names[] = {
 	[COMMAND_RESTORE] = "restore",
 	[COMMAND_CTL] = "ctl",
 	[COMMAND_CONNECT] = "connect",
+	[COMMAND_INSPECT] = "inspect",
 };
 _Static_assert(sizeof(command_names) / sizeof(*command_names) == COMMANDS,
 	       "a name for each command");
@@ -217,6 +218,31 @@ bad:
 		    TIMEOUT_MAX_S);
 }
 
+static int set_wait(struct options *o, const char *value, struct fail *why)
+{
+	o->wait = value;
+	if (!*value)
+		return fail(why, -EINVAL, "--wait '': the name of an event "
+			    "expected");
+	return 0;
+}
+
+static int set_json(struct options *o, const char *value, struct fail *why)
+{
+	(void)value;
+	(void)why;
+	o->json = true;
+	return 0;
+}
+
+static int set_verify(struct options *o, const char *value, struct fail *why)
+{
+	(void)value;
+	(void)why;
+	o->verify = true;
+	return 0;
+}
+
 #define ON(command) (1u << COMMAND_##command)
 
 static const struct option_rule option_rules[] = {
@@ -234,7 +260,10 @@ static const struct option_rule option_rules[] = {
 	{ "force", ON(RESTORE), false, set_force },
 	{ "quiet", ON(RUN) | ON(RESTORE), false, set_quiet },
 	{ "verbose", ON(RUN) | ON(RESTORE), false, set_verbose },
-	{ "timeout", ON(CONNECT), true, set_timeout },
+	{ "timeout", ON(CONNECT) | ON(CTL), true, set_timeout },
+	{ "wait", ON(CTL), true, set_wait },
+	{ "json", ON(CTL) | ON(INSPECT), false, set_json },
+	{ "verify", ON(INSPECT), false, set_verify },
 	{ "help", ~0u, false, NULL },
 };
 
@@ -391,18 +420,21 @@ static int finish_restore(struct options *o, const struct words *w,
 static int finish_ctl(struct options *o, const struct words *w,
 		      struct fail *why)
 {
-	int rc = expect_words(o, w, 2, UINT_MAX, "a control socket and a "
-			      "command", why);
+	int rc = expect_words(o, w, o->wait ? 1 : 2, UINT_MAX, "a control "
+			      "socket, and a command or --wait EVENT,", why);
 
 	if (rc < 0)
 		return rc;
 	o->socket = o->owned.words[0];
+	rc = option_check_path("ctl", o->socket, why);
+	if (rc < 0 || w->count < 2)
+		return rc;
 	o->execute = o->owned.words[1];
 	o->argument = o->owned.words + 2;
 	o->arguments = w->count - 2;
 	if (!*o->execute)
 		return fail(why, -EINVAL, "ctl: the command is empty");
-	return option_check_path("ctl", o->socket, why);
+	return 0;
 }
 
 static int finish_connect(struct options *o, const struct words *w,
@@ -420,6 +452,17 @@ static int finish_connect(struct options *o, const struct words *w,
 			    o->owned.words[1], PORT_MAX);
 	o->port = (uint32_t)port;
 	return option_check_path("connect", o->socket, why);
+}
+
+static int finish_inspect(struct options *o, const struct words *w,
+			  struct fail *why)
+{
+	int rc = expect_words(o, w, 1, 1, "the snapshot's directory", why);
+
+	if (rc < 0)
+		return rc;
+	o->directory = o->owned.words[0];
+	return option_check_path("inspect", o->directory, why);
 }
 
 static bool find_command(const char *word, enum command *out)
@@ -468,6 +511,8 @@ static int finish(struct options *o, const struct words *w, struct fail *why)
 		return finish_ctl(o, w, why);
 	case COMMAND_CONNECT:
 		return finish_connect(o, w, why);
+	case COMMAND_INSPECT:
+		return finish_inspect(o, w, why);
 	case COMMANDS:
 		break;
 	}
@@ -480,7 +525,7 @@ static int take_command(struct options *o, struct words *w, struct fail *why)
 
 	if (!word)
 		return fail(why, -EINVAL, "a command is expected: run, "
-			    "restore, ctl, connect or help");
+			    "restore, ctl, connect, inspect or help");
 	w->v++;
 	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
 		o->command = COMMAND_HELP;
@@ -488,7 +533,8 @@ static int take_command(struct options *o, struct words *w, struct fail *why)
 		o->command = COMMAND_VERSION;
 	else if (!find_command(word, &o->command))
 		return fail(why, -EINVAL, "unknown command " SHOWN ": run, "
-			    "restore, ctl, connect or help expected", word);
+			    "restore, ctl, connect, inspect or help expected",
+			    word);
 	return 0;
 }
 

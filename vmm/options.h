@@ -26,6 +26,7 @@ enum command {
 	COMMAND_RESTORE,
 	COMMAND_CTL,
 	COMMAND_CONNECT,
+	COMMAND_INSPECT,
 	COMMANDS
 };
 
@@ -36,12 +37,16 @@ enum command {
  * @log_level: --quiet, --verbose
  * @machine: COMMAND_RUN, COMMAND_RESTORE
  * @socket: COMMAND_CTL, COMMAND_CONNECT: path to connect to
- * @execute: COMMAND_CTL: name of the control command
+ * @directory: COMMAND_INSPECT: path of a snapshot
+ * @execute: COMMAND_CTL: name of the control command; NULL: @wait alone
  * @argument: COMMAND_CTL: its arguments, "key=value" each, not looked into
  * @arguments: how many
+ * @wait: COMMAND_CTL: name of an event to wait for; NULL: none
+ * @json: COMMAND_CTL, COMMAND_INSPECT: JSON even on a terminal
+ * @verify: COMMAND_INSPECT: read the memory, too
  * @port: COMMAND_CONNECT: vsock port
  * @timeout_ms: COMMAND_CONNECT: how long to wait for the guest's answer;
- *     negative: for ever
+ *     COMMAND_CTL: for everything; negative: for ever
  *
  * Strings belong to argv, those in @owned to this struct.
  */
@@ -51,9 +56,13 @@ struct options {
 	enum log_level log_level;
 	struct machine_options machine;
 	const char *socket;
+	const char *directory;
 	const char *execute;
 	const char **argument;
 	unsigned int arguments;
+	const char *wait;
+	bool json;
+	bool verify;
 	uint32_t port;
 	int timeout_ms;
 	struct {

@@ -51,10 +51,15 @@ static void check(const struct options *o)
 		check_machine(&o->machine, o->command == COMMAND_RUN);
 		break;
 	case COMMAND_CTL:
-		require(*o->socket && *o->execute);
+		require(*o->socket && o->timeout_ms >= -1);
+		require(o->execute ? *o->execute : o->wait && *o->wait);
+		require(o->execute || !o->arguments);
 		break;
 	case COMMAND_CONNECT:
 		require(*o->socket && o->timeout_ms >= -1);
+		break;
+	case COMMAND_INSPECT:
+		require(*o->directory);
 		break;
 	case COMMAND_HELP:
 	case COMMAND_VERSION:

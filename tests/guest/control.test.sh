@@ -78,7 +78,7 @@ is "an event has a time" "$(jq -s -c \
 is "query-status: paused" "$(ctl a query-status)" \
 	'{"status":"paused","running":false}'
 is "ctl: unknown command" "$(ctl a no-such-thing 2>&1)" \
-	"wherry: no-such-thing: The command no-such-thing has not been found"
+	"wherry: no-such-thing: CommandNotFound: The command no-such-thing has not been found"
 ctl a stop x=1 >/dev/null 2>&1
 is "ctl: an error is status 1" $? 1
 

@@ -13,9 +13,9 @@ $(kvm_guests): tests/kvm/tiny.lds
 		-Wl,--build-id=none -Wl,-T,$(srcdir)/tests/kvm/tiny.lds \
 		-o $@ $(srcdir)/$(@:.elf=.S)
 
-dist_check_SCRIPTS += tests/kvm/cli.sh tests/kvm/load.sh
+dist_check_SCRIPTS += tests/kvm/cli.sh tests/kvm/ctl.sh tests/kvm/load.sh
 EXTRA_DIST += tests/kvm/lib.sh
-TESTS += tests/kvm/cli.sh tests/kvm/load.sh
+TESTS += tests/kvm/cli.sh tests/kvm/ctl.sh tests/kvm/load.sh
 
 if HAVE_CHECK
 kvm_tests = tests/kvm/clock tests/kvm/run tests/kvm/state

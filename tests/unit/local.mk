@@ -74,11 +74,16 @@ control_tests = \
 	tests/unit/vmm_control \
 	tests/unit/vmm_control_clients \
 	tests/unit/vmm_ctl \
+	tests/unit/vmm_ctl_table \
+	tests/unit/vmm_ctl_wait \
+	tests/unit/vmm_inspect \
 	tests/unit/vmm_options \
+	tests/unit/vmm_options_client \
 	tests/unit/vmm_worker
 check_PROGRAMS += $(control_tests)
 TESTS += $(control_tests)
 control_bed = tests/unit/vmm_control_bed.c tests/unit/vmm_control_bed.h
+ctl_bed = tests/unit/vmm_ctl_bed.c tests/unit/vmm_ctl_bed.h
 control_libs = libunit.a libvmm.a libdevices.a libvirtio.a $(CHECK_LIBS) \
 	$(JANSSON_LIBS)
 tests_unit_devices_unix_socket_SOURCES = tests/unit/devices_unix_socket.c
@@ -92,10 +97,18 @@ tests_unit_vmm_control_SOURCES = tests/unit/vmm_control.c $(control_bed)
 tests_unit_vmm_control_LDADD = $(control_libs)
 tests_unit_vmm_control_clients_SOURCES = tests/unit/vmm_control_clients.c $(control_bed)
 tests_unit_vmm_control_clients_LDADD = $(control_libs)
-tests_unit_vmm_ctl_SOURCES = tests/unit/vmm_ctl.c
+tests_unit_vmm_ctl_SOURCES = tests/unit/vmm_ctl.c $(ctl_bed)
 tests_unit_vmm_ctl_LDADD = $(control_libs)
+tests_unit_vmm_ctl_wait_SOURCES = tests/unit/vmm_ctl_wait.c $(ctl_bed)
+tests_unit_vmm_ctl_wait_LDADD = $(control_libs)
+tests_unit_vmm_ctl_table_SOURCES = tests/unit/vmm_ctl_table.c
+tests_unit_vmm_ctl_table_LDADD = $(control_libs)
+tests_unit_vmm_inspect_SOURCES = tests/unit/vmm_inspect.c $(snapshot_bed)
+tests_unit_vmm_inspect_LDADD = $(control_libs) $(FDT_LIBS)
 tests_unit_vmm_options_SOURCES = tests/unit/vmm_options.c
 tests_unit_vmm_options_LDADD = $(control_libs)
+tests_unit_vmm_options_client_SOURCES = tests/unit/vmm_options_client.c
+tests_unit_vmm_options_client_LDADD = $(control_libs)
 tests_unit_vmm_worker_SOURCES = tests/unit/vmm_worker.c
 tests_unit_vmm_worker_LDADD = $(control_libs)
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vmm/options.c and vmm/option_value.c: what is taken, and each refusal.
+ * vmm/options.c and vmm/option_value.c: what is taken, and each refusal. Of the
+ * commands that are not a machine: vmm_options_client.c.
  */
 #include "vmm/options.h"
 
@@ -257,28 +258,6 @@ static const struct refusal refusals[] = {
 	  { "restore", "--incoming", "--control", "c", "dir" }, "'dir'" },
 	{ "restore_empty", { "restore", "" }, "the path is empty" },
 	{ "restore_two", { "restore", "a", "b" }, "'b'" },
-
-	{ "ctl_nothing", { "ctl" }, "ctl: a control socket and" },
-	{ "ctl_no_command", { "ctl", "s" }, "ctl: a control socket and" },
-	{ "ctl_empty_socket", { "ctl", "", "stop" }, "path is empty" },
-	{ "ctl_empty_command", { "ctl", "s", "" }, "command is empty" },
-	{ "ctl_option", { "ctl", "s", "stop", "--now" }, "'--now'" },
-
-	{ "connect_nothing", { "connect" }, "connect: a vsock socket and" },
-	{ "connect_no_port", { "connect", "u" }, "connect: a vsock socket" },
-	{ "connect_bad_port", { "connect", "u", "ssh" }, "port 'ssh'" },
-	{ "connect_port_any", { "connect", "u", "4294967295" },
-	  "'4294967295'" },
-	{ "connect_extra", { "connect", "u", "1", "2" }, "'2'" },
-	{ "connect_empty_path", { "connect", "", "1" }, "path is empty" },
-	{ "timeout_text", { "connect", "u", "1", "--timeout=soon" },
-	  "'soon'" },
-	{ "timeout_negative", { "connect", "u", "1", "--timeout=-1" },
-	  "'-1'" },
-	{ "timeout_too_long", { "connect", "u", "1", "--timeout=86401" },
-	  "86400" },
-	{ "timeout_too_fine", { "connect", "u", "1", "--timeout=1.0001" },
-	  "three decimals" },
 
 	{ "help_unknown", { "help", "frob" }, "'frob'" },
 	{ "help_two", { "help", "run", "ctl" }, "'ctl'" },
@@ -577,33 +556,6 @@ START_TEST(dashes_end_the_options)
 }
 END_TEST
 
-START_TEST(ctl_takes_arguments)
-{
-	ck_assert_int_eq(PARSE("ctl", "s", "snapshot-save", "path=a", "b=c"),
-			 0);
-	ck_assert_int_eq(options.command, COMMAND_CTL);
-	ck_assert_str_eq(options.socket, "s");
-	ck_assert_str_eq(options.execute, "snapshot-save");
-	ck_assert_uint_eq(options.arguments, 2);
-	ck_assert_str_eq(options.argument[0], "path=a");
-	ck_assert_str_eq(options.argument[1], "b=c");
-}
-END_TEST
-
-START_TEST(connect_takes_a_port)
-{
-	ck_assert_int_eq(PARSE("connect", "u", "4294967294"), 0);
-	ck_assert_uint_eq(options.port, 4294967294);
-	ck_assert_int_lt(options.timeout_ms, 0);
-	options_free(&options);
-	ck_assert_int_eq(PARSE("connect", "u", "0", "--timeout", "1.5"), 0);
-	ck_assert_int_eq(options.timeout_ms, 1500);
-	options_free(&options);
-	ck_assert_int_eq(PARSE("connect", "u", "0", "--timeout", "0.025"), 0);
-	ck_assert_int_eq(options.timeout_ms, 25);
-}
-END_TEST
-
 START_TEST(help_and_version)
 {
 	ck_assert_int_eq(PARSE("--help"), 0);
@@ -655,8 +607,6 @@ int main(void)
 		UNIT_TEST(seqpacket_needs_no_room_for_a_port),
 		UNIT_TEST(restore_takes_its_options),
 		UNIT_TEST(dashes_end_the_options),
-		UNIT_TEST(ctl_takes_arguments),
-		UNIT_TEST(connect_takes_a_port),
 		UNIT_TEST(help_and_version),
 		UNIT_TEST(a_command_line_may_be_empty),
 		UNIT_TEST(options_are_freed_twice_in_peace),
