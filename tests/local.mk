@@ -4,3 +4,8 @@ include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/kvm/local.mk
 include tests/bench/local.mk
+
+# Of the migration suite what runs on any KVM, without Linux.
+dist_check_SCRIPTS += tests/migration/damage.test.sh
+EXTRA_DIST += tests/migration/damage.py
+TESTS += tests/migration/damage.test.sh
