@@ -6,6 +6,8 @@ include tests/kvm/local.mk
 include tests/bench/local.mk
 
 # Of the migration suite what runs on any KVM, without Linux.
-dist_check_SCRIPTS += tests/migration/damage.test.sh
-EXTRA_DIST += tests/migration/damage.py
-TESTS += tests/migration/damage.test.sh
+dist_check_SCRIPTS += tests/migration/damage.test.sh \
+	tests/migration/save.test.sh
+EXTRA_DIST += tests/migration/damage.py tests/migration/monitor.py \
+	tests/migration/save.py
+TESTS += tests/migration/damage.test.sh tests/migration/save.test.sh

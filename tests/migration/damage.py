@@ -15,17 +15,13 @@ Flips with a right checksum stand for an attacker: what the checksum does not
 catch has to be caught by what reads the values.
 """
 
-import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 
-DEADLINE = 60
+from monitor import Monitor, Results, bail, find_kernel, numbers, until
+
 FILES = ("manifest", "state.dtb", "memory")
 
 
@@ -58,92 +54,19 @@ def flip_effects(length):
     return effects
 
 
-def bail(text):
-    print("Bail out! %s" % text)
-    sys.exit(1)
-
-
-class Monitor:
-    """One wherry process and its control socket."""
-
-    def __init__(self, work, name, *arguments):
-        self.control = os.path.join(work, name + ".ctl")
-        self.errors = open(os.path.join(work, name + ".err"), "wb")
-        self.process = subprocess.Popen(
-            [os.environ["WHERRY"], *arguments, "--control", self.control],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=self.errors)
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(DEADLINE)
-        until(lambda: os.path.exists(self.control) or
-              self.process.poll() is not None)
-        self.sock.connect(self.control)
-        self.lines = self.sock.makefile("rb")
-        self.lines.readline()
-        self.ask("qmp_capabilities")
-
-    def ask(self, command, **arguments):
-        """The reply; None: the monitor has gone."""
-        request = {"execute": command}
-        if arguments:
-            request["arguments"] = arguments
-        try:
-            self.sock.sendall(json.dumps(request).encode() + b"\n")
-            while True:
-                line = self.lines.readline()
-                if not line:
-                    return None
-                reply = json.loads(line)
-                if "event" not in reply:
-                    return reply
-        except OSError:
-            return None
-
-    def status(self):
-        reply = self.ask("query-status")
-        return reply and reply["return"]["status"]
-
-    def wait(self):
-        try:
-            return self.process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
-def until(done):
-    end = time.monotonic() + DEADLINE
-    while not done():
-        if time.monotonic() > end:
-            bail("nothing happened in %d s" % DEADLINE)
-        time.sleep(0.01)
-
-
-class Damage:
+class Damage(Results):
     """The test: a whole snapshot, a folder for damaged ones, the counts."""
 
     def __init__(self, kernel, every, every_clever):
+        super().__init__()
         self.kernel = kernel
         self.every = every
         self.every_clever = every_clever
         self.work = tempfile.mkdtemp(prefix="w.")
         self.cases = self.refused = self.loaded = self.crashed = 0
-        self.results = self.failures = 0
         self.monitor = self.stands_by = None
         self.whole = os.path.join(self.work, "whole")
         self.bad = os.path.join(self.work, "bad")
-
-    def result(self, good, name, why=()):
-        self.results += 1
-        self.failures += not good
-        print("%sok %d - %s" % ("" if good else "not ", self.results, name))
-        if not good:
-            for line in list(why)[:10]:
-                print("#   %s" % line)
 
     def path(self, name):
         return os.path.join(self.work, name)
@@ -328,8 +251,7 @@ class Damage:
         self.result(status == 0, "its guest powers off", [status])
         with open(self.path("rest"), "rb") as text:
             said = self.said + text.read()[before:]
-        wanted = b"".join(b"%08x\n" % i for i in range(0x98))
-        self.result(said == wanted, "having done all it had to do",
+        self.result(said == numbers(0x98), "having done all it had to do",
                     [said[-40:]])
 
     def run(self):
@@ -353,14 +275,8 @@ class Damage:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def skip(why):
-    print("1..0 # SKIP %s" % why)
-    sys.exit(0)
-
-
 def main():
-    build = os.environ.get("WHERRY_BUILD", ".")
-    kernel = os.path.join(build, "tests/kvm/tiny.elf")
+    kernel = None
     every, every_clever = 1, 16
     if os.environ.get("WHERRY_LONG") == "1":
         every_clever = 1
@@ -377,13 +293,7 @@ def main():
         else:
             sys.exit("--every '%s': a number from 1 expected" % options[1])
         options = options[2:]
-    if not os.environ.get("WHERRY"):
-        bail("WHERRY is not set")
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        skip("/dev/kvm: not there, or no permission")
-    if not os.path.exists(kernel):
-        skip("%s: not there" % kernel)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    kernel = find_kernel(kernel)
     test = Damage(kernel, every, every_clever)
     try:
         test.run()
