@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "devices/log.h"
 #include "vmm/commands.h"
 #include "vmm/machine_internal.h"
 #include "vmm/snapshot.h"
@@ -164,8 +165,17 @@ static int boot(struct machine *m, struct fail *why)
 	return arch_boot(&m->vm, &what, why);
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
 static int restore(struct machine *m, const char *path, struct fail *why)
 {
+	uint64_t begin = now_us(), opened = begin, built = begin;
 	struct machine_shape shape;
 	struct snapshot snapshot;
 	int err;
@@ -180,13 +190,19 @@ static int restore(struct machine *m, const char *path, struct fail *why)
 			   PRIu64, snapshot.memory_size, shape.memory);
 	if (!err && shape.vsock_queue_size)
 		m->vsock_device.queue_size = shape.vsock_queue_size;
+	opened = now_us();
 	if (!err)
 		err = build_vm(m, &shape, snapshot.memory_fd, why);
+	built = now_us();
 	if (!err)
 		err = machine_load(m, &snapshot.root, why);
 	snapshot_close(&snapshot);
 	if (err)
 		return fail_within(why, err, "restore %s", path);
+	/* For tests/bench/restore.py. */
+	log_debug("restore: parsed in %" PRIu64 " us, KVM and devices %" PRIu64
+		  " us, state %" PRIu64 " us", opened - begin, built - opened,
+		  now_us() - built);
 	m->started = true;
 	return 0;
 }
@@ -247,14 +263,6 @@ void machine_inherit(struct machine *m, struct machine *old)
 	machine_announce(m);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
-
 void machine_halt(struct machine *m)
 {
 	vcpus_stop(&m->vm);
@@ -264,7 +272,7 @@ void machine_halt(struct machine *m)
 
 void machine_linger(struct machine *m)
 {
-	uint64_t now = now_ms(), deadline = now + LINGER_MS;
+	uint64_t now = now_us() / 1000u, deadline = now + LINGER_MS;
 
 	machine_drain(m);
 	if (!m->options->vsock.present)
@@ -273,7 +281,7 @@ void machine_linger(struct machine *m)
 	vsock_engine_reset(&m->vsock.engine);
 	while (m->vsock.engine.lingering && now < deadline) {
 		loop_run_once(m->loop, (int)(deadline - now));
-		now = now_ms();
+		now = now_us() / 1000u;
 	}
 }
 

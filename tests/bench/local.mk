@@ -15,4 +15,4 @@ tests_bench_bench_SOURCES = \
 	tests/bench/vhost_user.c \
 	tests/bench/worker.c tests/bench/worker.h
 tests_bench_bench_LDADD = libfake.a libdevices.a libvirtio.a $(FDT_LIBS)
-EXTRA_DIST += tests/bench/run tests/bench/guest.sh
+EXTRA_DIST += tests/bench/run tests/bench/guest.sh tests/bench/restore.py
