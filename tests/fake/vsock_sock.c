@@ -121,7 +121,7 @@ static void free_sock(struct fake_sock *sock)
 	sock->set->free = sock;
 }
 
-static void put_pending(struct fake_sockets *set)
+void fake_sockets_put(struct fake_sockets *set)
 {
 	while (set->pending_num) {
 		const struct vsock_header *hdr =
@@ -137,7 +137,7 @@ static void put_pending(struct fake_sockets *set)
 
 void fake_sockets_flush(struct fake_sockets *set)
 {
-	put_pending(set);
+	fake_sockets_put(set);
 	fake_vsock_kick(set->v);
 }
 
@@ -163,7 +163,7 @@ static void queue_header(struct fake_sockets *set,
 }
 
 /* virtio_transport_inc_tx_pkt(): every packet carries the news. */
-static struct vsock_header header_of(struct fake_sock *sock, enum vsock_op op)
+struct vsock_header fake_sock_header(struct fake_sock *sock, enum vsock_op op)
 {
 	struct vsock_header hdr = fake_vsock_header(sock->set->v, op,
 						    sock->guest_port,
@@ -179,7 +179,7 @@ static struct vsock_header header_of(struct fake_sock *sock, enum vsock_op op)
 void fake_sock_control(struct fake_sock *sock, enum vsock_op op,
 		       uint32_t flags)
 {
-	struct vsock_header hdr = header_of(sock, op);
+	struct vsock_header hdr = fake_sock_header(sock, op);
 
 	hdr.flags = le32_make(flags);
 	queue_header(sock->set, &hdr);
@@ -516,86 +516,6 @@ struct fake_sock *fake_sock_connect(struct fake_sockets *set,
 				    uint32_t host_port)
 {
 	return fake_sock_connect_type(set, host_port, VSOCK_TYPE_STREAM);
-}
-
-/* virtio_transport_tx_buf_size() */
-static uint32_t window_of(const struct fake_sock *sock)
-{
-	return sock->peer_buf_alloc < sock->buf_alloc ? sock->peer_buf_alloc :
-							sock->buf_alloc;
-}
-
-uint32_t fake_sock_room(const struct fake_sock *sock)
-{
-	uint32_t flight = sock->tx_cnt - sock->peer_fwd_cnt;
-	uint32_t window = window_of(sock);
-
-	return flight < window ? window - flight : 0;
-}
-
-static int send_error(const struct fake_sock *sock)
-{
-	if (sock->state == FAKE_SOCK_CLOSED && sock->err)
-		return -sock->err;
-	if (sock->state != FAKE_SOCK_ESTABLISHED || sock->done ||
-	    (sock->shut & VSOCK_SHUTDOWN_SEND) ||
-	    (sock->peer_shut & VSOCK_SHUTDOWN_RECEIVE))
-		return -EPIPE;
-	return 0;
-}
-
-/* @flags: of the last packet. As fake_sock_send(). */
-static ssize_t send_packets(struct fake_sock *sock, const void *data,
-			    size_t len, uint32_t flags)
-{
-	struct fake_sockets *set = sock->set;
-	uint32_t max = set->v->config.tx_payload;
-	const uint8_t *from = data;
-	size_t sent = 0;
-	int err = send_error(sock);
-
-	if (err)
-		return err;
-	put_pending(set);
-	while ((sent < len || flags) && !set->pending_num) {
-		struct vsock_header hdr;
-		uint32_t part = fake_sock_room(sock);
-
-		if (part > len - sent)
-			part = (uint32_t)(len - sent);
-		if (part > max)
-			part = max;
-		/* An empty message is a packet, too. */
-		if (!part && len)
-			break;
-		hdr = header_of(sock, VSOCK_OP_RW);
-		hdr.len = le32_make(part);
-		if (part == len - sent)
-			hdr.flags = le32_make(flags);
-		if (fake_vsock_add(set->v, &hdr, from + sent, part))
-			break;
-		sock->tx_cnt += part;
-		sent += part;
-		if (sent == len)
-			break;
-	}
-	sock->sent += sent;
-	kick(set);
-	return sent || !len ? (ssize_t)sent : -EAGAIN;
-}
-
-ssize_t fake_sock_send(struct fake_sock *sock, const void *data, size_t len)
-{
-	return send_packets(sock, data, len, 0);
-}
-
-ssize_t fake_sock_send_message(struct fake_sock *sock, const void *data,
-			       size_t len, uint32_t flags)
-{
-	/* virtio_transport_seqpacket_enqueue() */
-	if (len > window_of(sock))
-		return -EMSGSIZE;
-	return send_packets(sock, data, len, flags);
 }
 
 ssize_t fake_sock_end(const struct fake_sock *sock)

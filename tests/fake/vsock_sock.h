@@ -241,6 +241,10 @@ void fake_sock_close(struct fake_sock *sock);
 void fake_sock_abort(struct fake_sock *sock);
 /* Between vsock_sock.c and vsock_message.c. */
 
+/** fake_sockets_put() - put waiting packets into the ring, as far as they fit */
+void fake_sockets_put(struct fake_sockets *set);
+/** fake_sock_header() - of a packet of this socket, with its credit news */
+struct vsock_header fake_sock_header(struct fake_sock *sock, enum vsock_op op);
 /** fake_sock_control() - send a packet without payload */
 void fake_sock_control(struct fake_sock *sock, enum vsock_op op,
 		       uint32_t flags);
