@@ -8,7 +8,8 @@
  * The line is looked at with MSG_PEEK and taken up to its newline and no
  * further, however it is cut into pieces: what follows is data and stays in
  * the socket until the guest wants it. While the gate is shut nobody is
- * accepted; clients wait in the listen backlog without noticing.
+ * accepted; clients wait in the listen backlog without noticing. Those that
+ * were accepted before it shut wait like them, whatever they say meanwhile.
  *
  * A client that says nothing has ten seconds. Once all places are taken, one
  * that has been silent for a second has to give its place to the next in the
@@ -36,6 +37,7 @@
  * @door: where it came in
  * @source: its socket
  * @timer: its grace, then the rest of its patience
+ * @events: of its socket, so far
  * @replaceable: its grace is over
  * @link: in unx->clients
  */
@@ -43,6 +45,7 @@ struct client {
 	struct vsock_unix_door *door;
 	struct loop_source source;
 	struct loop_timer timer;
+	uint32_t events;
 	bool replaceable;
 	struct list_node link;
 };
@@ -158,25 +161,35 @@ static int read_hello(int fd, uint16_t type, uint32_t *port)
 	return parse_hello(line, port) ? -EINVAL : 1;
 }
 
-static void on_client(struct loop_source *source, uint32_t events)
+/* What has it said? The client may be gone afterwards. */
+static void hear_client(struct client *client)
 {
-	struct client *client = list_entry(source, struct client, source);
 	struct vsock_unix *unx = client->door->unx;
+	int fd = client->source.fd;
 	uint32_t port = 0;
-	int ret = read_hello(source->fd, client->door->type, &port);
+	int ret = read_hello(fd, client->door->type, &port);
 
 	/* A half line whose rest will never come. */
-	if (ret == 0 && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+	if (ret == 0 && (client->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
 		ret = -ECONNRESET;
 	if (ret < 0) {
 		drop_client(client);
 	} else if (ret > 0) {
 		uint16_t type = client->door->type;
-		int fd = source->fd;
 
 		forget_client(client);
 		vsock_unix_adopt(unx, fd, port, type);
 	}
+}
+
+static void on_client(struct loop_source *source, uint32_t events)
+{
+	struct client *client = list_entry(source, struct client, source);
+
+	client->events |= events;
+	/* While the gate is shut there is no guest to ask. */
+	if (client->door->unx->open)
+		hear_client(client);
 }
 
 static void on_hello_timeout(struct loop_timer *timer)
@@ -184,6 +197,9 @@ static void on_hello_timeout(struct loop_timer *timer)
 	struct client *client = list_entry(timer, struct client, timer);
 	struct vsock_unix *unx = client->door->unx;
 
+	/* Not its fault: it could not have been heard. */
+	if (!unx->open && !loop_timer_arm(unx->loop, timer, unx->grace))
+		return;
 	if (client->replaceable || unx->hello_timeout <= unx->grace ||
 	    loop_timer_arm(unx->loop, timer,
 			   unx->hello_timeout - unx->grace)) {
@@ -267,12 +283,29 @@ static void on_door(struct loop_source *source, uint32_t events)
 	watch_doors(unx);
 }
 
+/* The gate has opened: those that came before it shut are the first. */
+static void hear_clients(struct vsock_unix *unx)
+{
+	struct list_node *at = unx->clients.next;
+
+	while (at != &unx->clients) {
+		struct client *client = list_entry(at, struct client, link);
+
+		at = at->next;
+		hear_client(client);
+	}
+}
+
 void vsock_unix_gate(struct vsock_backend *backend, bool open)
 {
 	struct vsock_unix *unx = list_entry(backend, struct vsock_unix,
 					    backend);
 
+	if (unx->open == open)
+		return;
 	unx->open = open;
+	if (open)
+		hear_clients(unx);
 	watch_doors(unx);
 }
 

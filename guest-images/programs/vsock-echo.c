@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vsock-echo [--background] PORT: sends back whatever arrives on a vsock
+ * vsock-echo [--background] PORT [CID]: sends back whatever arrives on a vsock
  * port, on up to MAX_CLIENTS connections at once.  After a client's
- * half-close, what is left is sent back, and then this side closes too.
+ * half-close, what is left is sent back, and then this side closes too.  With
+ * CID it is bound to that one, not to any.
  *
  * Run in the test guest by guest-images/init, on port 1234.
  */
@@ -87,12 +88,17 @@ static void take_clients(int listener)
 int main(int argc, char **argv)
 {
 	bool background = argc > 1 && !strcmp(argv[1], "--background");
+	uint32_t cid = VMADDR_CID_ANY;
 	int listener;
 
-	if (argc != 2 + background)
-		die("usage: vsock-echo [--background] PORT");
+	argv += background;
+	argc -= background;
+	if (argc != 2 && argc != 3)
+		die("usage: vsock-echo [--background] PORT [CID]");
+	if (argc == 3)
+		cid = parse_number("cid", argv[2], UINT32_MAX);
 	raise_file_limit();
-	listener = vsock_listen(parse_port(argv[1 + background]));
+	listener = vsock_listen_at(cid, parse_port(argv[1]));
 	fcntl(listener, F_SETFL, O_NONBLOCK);
 	if (background)
 		go_background();

@@ -100,11 +100,12 @@ static inline const char *socket_error_name(int fd, int error)
 	return strerrorname_np(error);
 }
 
-static inline int vsock_listen(uint32_t port)
+/* VMADDR_CID_ANY: whatever the guest's CID is, also after a restore. */
+static inline int vsock_listen_at(uint32_t cid, uint32_t port)
 {
 	struct sockaddr_vm addr = {
 		.svm_family = AF_VSOCK,
-		.svm_cid = VMADDR_CID_ANY,
+		.svm_cid = cid,
 		.svm_port = port,
 	};
 	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -116,6 +117,11 @@ static inline int vsock_listen(uint32_t port)
 	if (listen(fd, 1024))
 		die("listen on vsock port %u: %s", port, strerror(errno));
 	return fd;
+}
+
+static inline int vsock_listen(uint32_t port)
+{
+	return vsock_listen_at(VMADDR_CID_ANY, port);
 }
 
 static inline int vsock_connect(uint32_t cid, uint32_t port)

@@ -147,11 +147,44 @@ expected: a match of /$3/"
 	fi
 }
 
+# done_testing [LINE]: the plan, and a last line for machines, as
+# "storm: restores=6 hung=0".
 done_testing()
 {
 	printf '1..%d\n' "$TEST_COUNT"
 	TEST_DONE=1
+	(($# == 0)) || printf '%s\n' "$1"
 	exit $((TEST_FAILED ? 1 : 0))
+}
+
+# take_sizes NAME=SIZE:LONG-SIZE... -- ARGUMENT...: sets variables of such names
+# to the sizes of a test: what "--NAME N" among its arguments says, else SIZE,
+# or LONG-SIZE with WHERRY_LONG=1.
+take_sizes()
+{
+	local name size
+	local -A known=()
+
+	for (( ; $# && ${#1} > 2; )); do
+		name=${1%%=*}
+		size=${1#*=}
+		if [[ ${WHERRY_LONG:-} == 1 ]]; then
+			size=${size#*:}
+		fi
+		printf -v "$name" %d "${size%:*}"
+		known[$name]=1
+		shift
+	done
+	shift
+	while (($#)); do
+		name=${1#--}
+		[[ $1 == --?* && -n ${known[$name]:-} &&
+			${2:-} =~ ^[1-9][0-9]{0,5}$ ]] ||
+			bail_out "'$*': expected --NAME NUMBER, NAME one of:" \
+				"${!known[*]}"
+		printf -v "$name" %d "$2"
+		shift 2
+	done
 }
 
 cleanup()

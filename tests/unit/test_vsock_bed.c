@@ -46,7 +46,8 @@ static void on_gate(void *opaque, enum vsock_gate_state from,
 	d->gates[d->gates_num++] = to;
 }
 
-static void new_device(uint64_t cid)
+/* @heir: listens nowhere, another one does. */
+static void new_device(uint64_t cid, bool heir)
 {
 	struct vbed_device *d = calloc(1, sizeof(*d));
 	struct vbed_options *o = &vbed.options;
@@ -59,8 +60,8 @@ static void new_device(uint64_t cid)
 	o->device.guest_cid = cid;
 	if (!o->host.mode)
 		o->host.mode = 0600;
-	ck_assert_msg(!vsock_unix_init(&d->unx, vbed.loop, &o->host, &why),
-		      "%s", why.text);
+	ck_assert_msg(!(heir ? vsock_unix_init_heir : vsock_unix_init)
+		      (&d->unx, vbed.loop, &o->host, &why), "%s", why.text);
 	ck_assert_msg(!vsock_device_init(&d->dev, vbed.loop, &vbed.guest.mem,
 					 &d->unx.backend, &o->device, &why),
 		      "%s", why.text);
@@ -71,14 +72,17 @@ static void new_device(uint64_t cid)
 	vbed.v.driver.vdev = &d->dev.vdev;
 }
 
-void vbed_drop(void)
+static void destroy(struct vbed_device *d)
 {
-	struct vbed_device *d = vbed.d;
-
 	vsock_device_destroy(&d->dev);
 	vsock_unix_destroy(&d->unx);
 	virtio_host_destroy(&d->host);
 	free(d);
+}
+
+void vbed_drop(void)
+{
+	destroy(vbed.d);
 	vbed.d = NULL;
 }
 
@@ -106,7 +110,7 @@ void vbed_start_with(const struct fake_vsock_config *config,
 	fake_sockets_listen(&vbed.set, VBED_PORT);
 	fake_sockets_listen_type(&vbed.set, VBED_SEQ_PORT,
 				 VSOCK_TYPE_SEQPACKET);
-	new_device(VBED_CID);
+	new_device(VBED_CID, false);
 }
 
 void vbed_start(const struct fake_vsock_config *config)
@@ -274,13 +278,12 @@ struct vbed_snapshot vbed_save(void)
 	return snapshot;
 }
 
-int vbed_try_load(struct vbed_snapshot snapshot, uint64_t cid,
-		  struct fail *why)
+/* Frees the snapshot. */
+static int load(struct vbed_snapshot snapshot, struct fail *why)
 {
 	struct state_node root;
 	int err;
 
-	new_device(cid);
 	ck_assert_msg(!state_check(snapshot.data, snapshot.len, why), "%s",
 		      why->text);
 	state_root(&root, snapshot.data);
@@ -291,6 +294,13 @@ int vbed_try_load(struct vbed_snapshot snapshot, uint64_t cid,
 		err = virtio_device_loaded(&vbed.d->dev.vdev, why);
 	free(snapshot.data);
 	return err;
+}
+
+int vbed_try_load(struct vbed_snapshot snapshot, uint64_t cid,
+		  struct fail *why)
+{
+	new_device(cid, false);
+	return load(snapshot, why);
 }
 
 void vbed_load(struct vbed_snapshot snapshot, uint64_t cid)
@@ -308,6 +318,18 @@ void vbed_restore(void)
 
 	vbed_drop();
 	vbed_load(snapshot, cid);
+}
+
+void vbed_restore_in_place(void)
+{
+	struct vbed_snapshot snapshot = vbed_save();
+	struct vbed_device *old = vbed.d;
+	struct fail why = { "" };
+
+	new_device(old->dev.guest_cid, true);
+	ck_assert_msg(!load(snapshot, &why), "%s", why.text);
+	vsock_unix_inherit(&vbed.d->unx, &old->unx);
+	destroy(old);
 }
 
 struct vsock_conn *vbed_conn(uint32_t host_port, uint32_t guest_port)

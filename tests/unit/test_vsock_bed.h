@@ -148,6 +148,8 @@ int vbed_try_load(struct vbed_snapshot snapshot, uint64_t cid,
 		  struct fail *why);
 /** vbed_restore() - save, drop, load with the same CID */
 void vbed_restore(void);
+/** vbed_restore_in_place() - the same in one process: who waits stays */
+void vbed_restore_in_place(void);
 
 /* The host's programs. */
 

@@ -437,6 +437,59 @@ START_TEST(path_without_room_for_a_port_is_refused)
 }
 END_TEST
 
+/* Half of it was said to the guest that has been replaced meanwhile. */
+START_TEST(line_begun_before_a_restore_in_place_waits_for_the_gate)
+{
+	int fd = vbed_client(), gone = vbed_client();
+	struct fake_sock *sock;
+	char buf[8];
+
+	vbed_send(fd, "CONNECT", 7);
+	vbed_send(gone, "CONNECT", 7);
+	vbed_run();
+	vbed_restore_in_place();
+	vbed_run_device();
+	ck_assert_int_eq(vbed_gate(), VSOCK_GATE_RESET_SENT);
+	ck_assert_uint_eq(vbed.d->unx.count, 2);
+	vbed_send(fd, " 1024\nabc", 9);
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	close(gone);
+	vbed_run_device();
+	ck_assert_int_eq(vbed_gate(), VSOCK_GATE_RESET_SENT);
+	ck_assert_int_eq(recv(fd, buf, 1, MSG_DONTWAIT), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	vbed_expect_gate(VSOCK_GATE_OPEN);
+	vbed_ok(fd);
+	sock = fake_sock_accept(&vbed.set, VBED_PORT);
+	ck_assert_int_eq(sock->state, FAKE_SOCK_ESTABLISHED);
+	ck_assert_int_eq(fake_sock_recv(sock, buf, 8), 3);
+	ck_assert_mem_eq(buf, "abc", 3);
+	ck_assert_uint_eq(vbed.d->unx.refused, 1);
+	close(fd);
+	fake_sock_close(sock);
+	expect_none();
+}
+END_TEST
+
+START_TEST(patience_with_silent_clients_stands_still_while_paused)
+{
+	int fd = vbed_client();
+
+	vbed.d->unx.hello_timeout = 50;
+	vbed.d->unx.grace = 20;
+	vbed_send(fd, "CONNECT", 7);
+	vbed_run();
+	vsock_device_set_running(&vbed.d->dev, false);
+	vbed_wait(200);
+	vbed_expect_nothing(fd);
+	vbed_send(fd, " 1024\n", 6);
+	vsock_device_set_running(&vbed.d->dev, true);
+	vbed_ok(fd);
+	close(fd);
+	close_all();
+}
+END_TEST
+
 int main(void)
 {
 	const struct unit_case cases[] = {
@@ -457,6 +510,8 @@ int main(void)
 		UNIT_TEST(silent_clients_beyond_the_limit_stay_in_the_backlog),
 		UNIT_TEST(silent_clients_give_way_to_others_after_a_grace),
 		UNIT_TEST(silent_clients_keep_their_places_while_nobody_wants_them),
+		UNIT_TEST(line_begun_before_a_restore_in_place_waits_for_the_gate),
+		UNIT_TEST(patience_with_silent_clients_stands_still_while_paused),
 		UNIT_TEST(accept_waits_for_descriptors),
 		UNIT_TEST(socket_is_for_its_owner_only),
 		UNIT_TEST(path_without_room_for_a_port_is_refused),
