@@ -23,14 +23,18 @@ MODULES=(
 
 build_programs()
 {
-	local source program bin=$IMAGE_CACHE/bin
+	local source program newest bin=$IMAGE_CACHE/bin
+	local -a headers=("$WHERRY_SRC"/guest-images/programs/*.h)
 
+	newest=${headers[0]}
+	for source in "${headers[@]}"; do
+		[[ $newest -nt $source ]] || newest=$source
+	done
 	mkdir -p "$bin"
 	for source in "$WHERRY_SRC"/guest-images/programs/*.c; do
 		program=${source##*/}
 		program=$bin/${program%.c}
-		if [[ $program -nt $source &&
-		      $program -nt $WHERRY_SRC/guest-images/programs/vsock.h ]]; then
+		if [[ $program -nt $source && $program -nt $newest ]]; then
 			continue
 		fi
 		"${CC:-gcc}" -std=gnu11 -static -O2 -Wall -Wextra -Werror -s \

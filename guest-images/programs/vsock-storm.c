@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vsock-storm: connections in numbers around a restore, each with an exchange
- * that is verified, and a verdict on every one of them.
+ * vsock-storm: clients of the host in numbers around a restore, each with
+ * exchanges that are verified, and a verdict on every one of them; and the
+ * server that the guest's vsock-insist wants.
  *
- *	vsock-storm guest [--background] PORT CLIENTS
+ *	vsock-storm [OPTION]... PATH PORT
  *
- * In the guest: each of CLIENTS processes connects to a port of the host, again
- * and again.  Only what goes wrong is told:
- *
- *	lost CLIENT how=ECONNRESET at T		it had been connected
- *	late CLIENT how=ETIMEDOUT at T		neither connected nor refused
- *	hung CLIENT how=EAGAIN at T		no answer on a connection
- *	wrong CLIENT at T			an answer to something else
- *
- *	vsock-storm host [OPTION]... PATH PORT
- *
- * On the host: connects to port PORT of the guest behind a monitor's socket,
- * where an echo server is expected, as soon as that socket is there.
+ * Connects to port PORT of the guest behind a monitor's socket, where an echo
+ * server is expected, as soon as that socket is there.
  *
  *	--clients N	connections at once (default 64)
  *	--serve PORT	serve the guest's clients at PATH_PORT
@@ -36,131 +27,11 @@
  * guest's: the host accepted it), but the end before the exchange was complete.
  * Refused: the end came first.  The exit status is 0 if H, K and W are.
  */
-#include "vsock.h"
+#include "vsock-storm.h"
 #include <poll.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
-#define BYTES		600	/* of one exchange */
-#define GREETING	'H'
-#define GOOD		'K'
-#define BAD		'B'
 #define PEERS_MAX	4096
-#define ANSWER_SECONDS	60	/* the guest's patience */
-#define CONNECT_SECONDS	5
-
-/* Data that no other exchange has. */
-static void fill(char *data, uint64_t id)
-{
-	for (size_t i = 0; i < BYTES; i += 8) {
-		uint64_t word = (id * 1024 + i + 1) * 0x9e3779b97f4a7c15ull;
-
-		word ^= word >> 29;
-		memcpy(data + i, &word, 8);
-	}
-}
-
-/* ---- the guest's side ---- */
-
-static bool read_all(int fd, char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = read(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			errno = n ? errno : ENODATA;
-			return false;
-		}
-		data += n;
-		len -= n;
-	}
-	return true;
-}
-
-static void tell(const char *what, unsigned int client, const char *how)
-{
-	printf("%s %u how=%s at %.6f\n", what, client, how, now_seconds());
-	fflush(stdout);
-}
-
-static int storm_socket(void)
-{
-	struct timeval answer = { .tv_sec = ANSWER_SECONDS };
-	struct timeval connect = { .tv_sec = CONNECT_SECONDS };
-	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		die("socket: %s", strerror(errno));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof(answer));
-	setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &connect,
-		   sizeof(connect));
-	return fd;
-}
-
-static void exchange(int fd, unsigned int client, uint64_t id)
-{
-	char data[BYTES], echo[BYTES], byte;
-
-	fill(data, id);
-	if (!read_all(fd, &byte, 1) || write_all(fd, data, BYTES) ||
-	    !read_all(fd, echo, BYTES)) {
-		tell(errno == EAGAIN ? "hung" : "lost", client,
-		     errno == ENODATA ? "EOF" : socket_error_name(fd, errno));
-		return;
-	}
-	byte = memcmp(data, echo, BYTES) ? BAD : GOOD;
-	if (byte == BAD)
-		tell("wrong", client, "data");
-	/* The host closes when it has this. */
-	if (!write_all(fd, &byte, 1))
-		(void)!read(fd, &byte, 1);
-}
-
-static void guest_client(uint32_t port, unsigned int client)
-{
-	struct sockaddr_vm addr = {
-		.svm_family = AF_VSOCK,
-		.svm_cid = VMADDR_CID_HOST,
-		.svm_port = port,
-	};
-
-	for (uint64_t n = 0;; n++) {
-		int fd = storm_socket();
-
-		if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-			exchange(fd, client, (uint64_t)client << 32 | n);
-		else if (errno == ETIMEDOUT)
-			tell("late", client, "ETIMEDOUT");
-		else
-			usleep(50000);	/* nobody listens: ask again */
-		close(fd);
-	}
-}
-
-static int guest_main(int argc, char **argv)
-{
-	bool background = argc > 0 && !strcmp(argv[0], "--background");
-	unsigned int clients;
-	uint32_t port;
-
-	if (argc != 2 + background)
-		die("usage: vsock-storm guest [--background] PORT CLIENTS");
-	port = parse_port(argv[background]);
-	clients = parse_number("clients", argv[background + 1], 256);
-	signal(SIGPIPE, SIG_IGN);
-	if (background)
-		go_background();
-	for (unsigned int i = 0; i < clients; i++)
-		if (!fork())
-			guest_client(port, i);
-	while (wait(NULL) > 0)
-		;
-	return 0;
-}
-
-/* ---- the host's side ---- */
 
 enum state {
 	IDLE,		/* to be connected */
@@ -617,13 +488,13 @@ static int storm(double deadline)
 	return sum.hung || sum.killed || sum.wrong;
 }
 
-static int host_main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	const char *port = NULL;
 	double deadline = 60;
 	int i;
 
-	for (i = 0; i < argc && !strncmp(argv[i], "--", 2); i++) {
+	for (i = 1; i < argc && !strncmp(argv[i], "--", 2); i++) {
 		const char *name = argv[i];
 
 		if (!strcmp(name, "--place")) {
@@ -645,7 +516,7 @@ static int host_main(int argc, char **argv)
 			die("%s: unknown option", name);
 	}
 	if (i + 2 != argc)
-		die("usage: vsock-storm host [OPTION]... PATH PORT");
+		die("usage: vsock-storm [OPTION]... PATH PORT");
 	path = argv[i];
 	guest_port = parse_port(argv[i + 1]);
 	raise_file_limit();
@@ -655,13 +526,4 @@ static int host_main(int argc, char **argv)
 	puts("serving");
 	fflush(stdout);
 	return storm(deadline);
-}
-
-int main(int argc, char **argv)
-{
-	if (argc > 1 && !strcmp(argv[1], "guest"))
-		return guest_main(argc - 2, argv + 2);
-	if (argc > 1 && !strcmp(argv[1], "host"))
-		return host_main(argc - 2, argv + 2);
-	die("usage: vsock-storm guest|host ...");
 }

@@ -8,7 +8,8 @@
 # In each restore N host clients connect, from before the CPUs run, and clients
 # in the guest connect to the host all the time, since before it was saved.
 # Each is served, its data verified, or told at once that it is not; none hangs;
-# none that was connected is killed by the reset.  See vsock-storm.c.
+# none that was connected is killed by the reset.  See vsock-storm.c
+# and vsock-insist.c in guest-images/programs.
 # timeout: 300
 # long timeout: 1500
 # shellcheck source=tests/guest/lib.sh
@@ -37,7 +38,7 @@ storm_begin()
 
 	shift
 	said=$LOGS/storm.$((done + 1))
-	background "$PROGRAMS/vsock-storm" host --clients "$connects" \
+	background "$PROGRAMS/vsock-storm" --clients "$connects" \
 		--guests $((guests * 2)) --serve 2000 \
 		--deadline $((60 * TIME_SCALE)) "$@" "$name.vsock" 1234 \
 		>"$said" 2>&1
@@ -68,7 +69,7 @@ guest_took_it()
 	local log again
 
 	# shellcheck disable=SC2016 # expanded in the guest
-	log=$(guest_exec "$1" 'cat /run/vsock-storm.log;' \
+	log=$(guest_exec "$1" 'cat /run/vsock-insist.log;' \
 		'echo held $(grep -c ECONNRESET /run/vsock-hold.log)')
 	printf '%s\n' "$log"
 	grep -qx 'held 2' <<<"$log" || return 1
@@ -121,13 +122,13 @@ for port in 1300 1300 1234 1234; do
 done
 check "guest holds connections" \
 	guest_finds a /run/vsock-hold.log 'accepted 2 '
-background "$PROGRAMS/vsock-storm" host --clients 0 --guests 1000000 \
+background "$PROGRAMS/vsock-storm" --clients 0 --guests 1000000 \
 	--deadline 3600 --serve 2000 a.vsock 1234 >"$LOGS/storm.0"
-guest_exec a "vsock-storm guest --background 2000 $guests \
-	>/run/vsock-storm.log 2>&1 </dev/null"
+guest_exec a "vsock-insist --background 2000 $guests \
+	>/run/vsock-insist.log 2>&1 </dev/null"
 check "and makes others all the time" wait_for 30 guests_come
 check "it is saved" ctl a snapshot-save path=snap
-is "with nothing lost" "$(guest_exec a 'cat /run/vsock-storm.log')" ''
+is "with nothing lost" "$(guest_exec a 'cat /run/vsock-insist.log')" ''
 kill "$BACKGROUND"
 check "source ends" vm_quit a
 
