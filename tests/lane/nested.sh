@@ -16,9 +16,9 @@
 # log. Several may run at once.
 #
 # One CPU, because QEMU's threads of several corrupt what runs in them when
-# guests have more than one vCPU: of 40 boots of a guest with 4 vCPUs in an L1
-# with 2 CPUs three went wrong, and twice L1's own kernel panicked; in an L1
-# with 1 CPU none of 90 did. To use more cores, run more machines, as
+# guests have more than one vCPU: of 58 boots of a guest with 4 vCPUs in an L1
+# with 2 CPUs four went wrong, and twice L1's own kernel panicked; in an L1
+# with 1 CPU none of 96 did. To use more cores, run more machines, as
 # tests/guest/run does.
 
 set -euo pipefail
