@@ -88,43 +88,40 @@ static int query_status(void *opaque, json_t *arguments, json_t **result,
 	return made(*result, why);
 }
 
-static int query_vsock(void *opaque, json_t *arguments, json_t **result,
-		       struct fail *why)
+/* What @describe makes of the machine; @none: why there may be nothing. */
+static int query(void *opaque, json_t *(*describe)(const struct machine *m),
+		 const char *none, json_t **result, struct fail *why)
 {
 	struct machine *m = machine_of(opaque, why);
 
-	(void)arguments;
 	if (!m)
 		return -ENODEV;
-	*result = machine_query_vsock(m);
-	if (!*result)
-		return fail(why, -ENODEV, "there is no vsock device: start "
-			    "with --vsock cid=N,uds=PATH");
-	return 0;
+	*result = describe(m);
+	if (!*result && none)
+		return fail(why, -ENODEV, "%s", none);
+	return made(*result, why);
+}
+
+static int query_vsock(void *opaque, json_t *arguments, json_t **result,
+		       struct fail *why)
+{
+	(void)arguments;
+	return query(opaque, machine_query_vsock, "there is no vsock device: "
+		     "start with --vsock cid=N,uds=PATH", result, why);
 }
 
 static int query_cpus_fast(void *opaque, json_t *arguments, json_t **result,
 			   struct fail *why)
 {
-	struct machine *m = machine_of(opaque, why);
-
 	(void)arguments;
-	if (!m)
-		return -ENODEV;
-	*result = machine_query_cpus(m);
-	return made(*result, why);
+	return query(opaque, machine_query_cpus, NULL, result, why);
 }
 
 static int query_generation(void *opaque, json_t *arguments, json_t **result,
 			    struct fail *why)
 {
-	struct machine *m = machine_of(opaque, why);
-
 	(void)arguments;
-	if (!m)
-		return -ENODEV;
-	*result = machine_query_generation(m);
-	return made(*result, why);
+	return query(opaque, machine_query_generation, NULL, result, why);
 }
 
 static int stop(void *opaque, json_t *arguments, json_t **result,
