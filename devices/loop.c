@@ -172,15 +172,29 @@ int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
 	return 0;
 }
 
+/* No more of it: drops the events of this turn that are still to come. */
+static void strike_out(struct loop *loop, struct loop_source *source)
+{
+	source->events = 0;
+	for (int i = loop->next; i < loop->count; i++)
+		if (loop->batch[i].data.ptr == source)
+			loop->batch[i].data.ptr = NULL;
+}
+
 void loop_remove(struct loop *loop, struct loop_source *source)
 {
 	if (!source->events)
 		return;
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	source->events = 0;
-	for (int i = loop->next; i < loop->count; i++)
-		if (loop->batch[i].data.ptr == source)
-			loop->batch[i].data.ptr = NULL;
+	strike_out(loop, source);
+}
+
+void loop_close(struct loop *loop, struct loop_source *source)
+{
+	strike_out(loop, source);
+	if (source->fd >= 0)
+		close(source->fd);
+	source->fd = -1;
 }
 
 /* The heap. Slots count from 1, so that the parent of slot n is n / 2. */

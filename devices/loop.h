@@ -94,6 +94,13 @@ int loop_modify(struct loop *loop, struct loop_source *source,
  * turn that were still to come for it are dropped. No-op when not added.
  */
 void loop_remove(struct loop *loop, struct loop_source *source);
+/**
+ * loop_close() - as loop_remove(), and close the descriptor; it is -1 then
+ *
+ * One system call: the kernel stops watching what nobody has open. So the
+ * descriptor is to be the only one of its file. No-op for a descriptor of -1.
+ */
+void loop_close(struct loop *loop, struct loop_source *source);
 
 /**
  * loop_timer_arm() - (re)arm to fire in @ms milliseconds (timerfd, monotonic)

@@ -317,10 +317,8 @@ static void stream_release(struct vsock_conn *conn)
 {
 	struct stream *stream = to_stream(conn);
 
-	loop_remove(stream->unx->loop, &stream->source);
+	loop_close(stream->unx->loop, &stream->source);
 	loop_timer_cancel(stream->unx->loop, &stream->retry);
-	if (stream->source.fd >= 0)
-		close(stream->source.fd);
 	free(stream);
 }
 
