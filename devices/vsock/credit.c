@@ -22,8 +22,11 @@
  *     than the window. One or two connections thus have whole windows.
  *  4. The guest is told when it may send no more than half of a share, and in
  *     each packet that goes to it anyway.
- *  5. Nobody waits for anybody: a connection that has used its credit is given
- *     a share as soon as the host has taken the bytes.
+ *  5. Where the smallest shares together are more than twice the budget (one
+ *     half with the guest, one on its way), connections wait for theirs in
+ *     line: whoever sends makes room for the next. A share that is not used
+ *     holds up nobody for long: it no longer counts when others have sent
+ *     VSOCK_CREDIT_STALE since, or VSOCK_CREDIT_PATIENCE is over.
  *
  * A connection that was idle still has a whole window: it takes effect when
  * that is used. A message longer than a share takes several: what is held back
@@ -33,23 +36,30 @@
 
 #include "devices/vsock/engine.h"
 
-void vsock_credit_init(struct vsock_credit *credit)
-{
-	credit->budget = VSOCK_CREDIT_BUDGET;
-	list_init(&credit->busy);
-}
-
 void vsock_credit_add(struct vsock_conn *conn)
 {
 	list_init(&conn->credit.busy);
+	list_init(&conn->credit.given);
+	list_init(&conn->credit.line);
 }
 
-void vsock_credit_remove(struct vsock_conn *conn)
+static void not_busy(struct vsock_conn *conn)
 {
 	if (list_empty(&conn->credit.busy))
 		return;
 	list_remove(&conn->credit.busy);
 	conn->engine->credit.busy_count--;
+}
+
+/* Of the share it was given @bytes are used, or count no longer. */
+static void take_back(struct vsock_conn *conn, uint32_t bytes)
+{
+	if (bytes > conn->credit.out)
+		bytes = conn->credit.out;
+	conn->credit.out -= bytes;
+	conn->engine->credit.out -= bytes;
+	if (!conn->credit.out)
+		list_remove(&conn->credit.given);
 }
 
 /*
@@ -87,13 +97,128 @@ uint32_t vsock_credit_share(const struct vsock_conn *conn)
 	return share < window ? share : window;
 }
 
+/* What is to be told so that the guest may send a share. Rule 1. */
+static uint32_t news_for(const struct vsock_conn *conn)
+{
+	uint32_t under_way = conn->rx_cnt - conn->fwd_told;
+	uint32_t most = window_of(conn) - vsock_credit_share(conn);
+	uint32_t news = conn->fwd_cnt - conn->fwd_told;
+
+	/* What the guest is to believe under way, for the rest to be a share. */
+	if (under_way <= most)
+		return 0;
+	return news < under_way - most ? news : under_way - most;
+}
+
+/* Is it the turn of this connection? Rule 5. */
+static bool may_give(const struct vsock_conn *conn)
+{
+	const struct vsock_credit *credit = &conn->engine->credit;
+
+	return credit->busy_count <= 1 || !credit->out ||
+	       credit->out + news_for(conn) <= 2 * (uint64_t)credit->budget;
+}
+
+static void give(struct vsock_conn *conn)
+{
+	struct vsock_credit *credit = &conn->engine->credit;
+	uint32_t news = news_for(conn);
+
+	list_remove(&conn->credit.line);
+	if (!news)
+		return;
+	conn->fwd_told += news;
+	conn->credit.out += news;
+	credit->out += news;
+	conn->credit.since = credit->clock;
+	list_remove(&conn->credit.given);
+	list_append(&credit->given, &conn->credit.given);
+}
+
+static void serve_line(struct vsock_credit *credit)
+{
+	while (!list_empty(&credit->line)) {
+		struct vsock_conn *first = list_entry(credit->line.next,
+						      struct vsock_conn,
+						      credit.line);
+
+		if (!may_give(first))
+			return;
+		give(first);
+		vsock_conn_due(first, VSOCK_DUE_CREDIT_UPDATE);
+	}
+}
+
+/* Shares given up to @clock do not count any longer. */
+static void forget_given(struct vsock_credit *credit, uint64_t clock)
+{
+	while (!list_empty(&credit->given)) {
+		struct vsock_conn *first = list_entry(credit->given.next,
+						      struct vsock_conn,
+						      credit.given);
+
+		if (first->credit.since > clock)
+			return;
+		take_back(first, UINT32_MAX);
+	}
+}
+
+static void be_patient(struct vsock_engine *engine)
+{
+	struct vsock_credit *credit = &engine->credit;
+
+	if (credit->patience.slot || list_empty(&credit->line))
+		return;
+	credit->patience_clock = credit->clock;
+	/* Without memory for a timer nobody waits. */
+	if (loop_timer_arm(engine->loop, &credit->patience,
+			   VSOCK_CREDIT_PATIENCE)) {
+		forget_given(credit, credit->clock);
+		serve_line(credit);
+	}
+}
+
+static void patience_is_over(struct loop_timer *timer)
+{
+	struct vsock_engine *engine = list_entry(timer, struct vsock_engine,
+						 credit.patience);
+
+	forget_given(&engine->credit, engine->credit.patience_clock);
+	serve_line(&engine->credit);
+	be_patient(engine);
+}
+
+void vsock_credit_init(struct vsock_credit *credit)
+{
+	credit->budget = VSOCK_CREDIT_BUDGET;
+	credit->patience.fn = patience_is_over;
+	list_init(&credit->busy);
+	list_init(&credit->given);
+	list_init(&credit->line);
+}
+
+void vsock_credit_destroy(struct vsock_engine *engine)
+{
+	loop_timer_cancel(engine->loop, &engine->credit.patience);
+}
+
+void vsock_credit_remove(struct vsock_conn *conn)
+{
+	struct vsock_credit *credit = &conn->engine->credit;
+
+	not_busy(conn);
+	list_remove(&conn->credit.line);
+	take_back(conn, UINT32_MAX);
+	serve_line(credit);
+}
+
 /* Rule 2. */
 void vsock_credit_used(struct vsock_conn *conn, uint32_t len)
 {
 	struct vsock_credit *credit = &conn->engine->credit;
 
 	credit->clock += len;
-	vsock_credit_remove(conn);
+	not_busy(conn);
 	conn->credit.last = credit->clock;
 	list_append(&credit->busy, &conn->credit.busy);
 	credit->busy_count++;
@@ -103,33 +228,34 @@ void vsock_credit_used(struct vsock_conn *conn, uint32_t len)
 						      credit.busy);
 
 		if (credit->clock - first->credit.last <= VSOCK_CREDIT_MEMORY)
-			return;
-		vsock_credit_remove(first);
+			break;
+		not_busy(first);
 	}
+	take_back(conn, len);
+	if (credit->clock > VSOCK_CREDIT_STALE)
+		forget_given(credit, credit->clock - VSOCK_CREDIT_STALE);
+	serve_line(credit);
 }
 
-/* Rule 1: to the right, and no further than the host has taken. */
 uint32_t vsock_credit_tell(struct vsock_conn *conn)
 {
-	uint32_t share = vsock_credit_share(conn);
-	uint32_t under_way = conn->rx_cnt - conn->fwd_told;
-	uint32_t most = window_of(conn) - share;
-	uint32_t news = conn->fwd_cnt - conn->fwd_told;
-
-	/* What the guest is to believe under way, for the rest to be a share. */
-	if (under_way <= most)
-		return conn->fwd_told;
-	if (news > under_way - most)
-		news = under_way - most;
-	conn->fwd_told += news;
+	/* Not ahead of those who wait. */
+	if (list_empty(&conn->engine->credit.line) && may_give(conn))
+		give(conn);
 	return conn->fwd_told;
 }
 
 /* Rule 4. */
 void vsock_conn_credit(struct vsock_conn *conn)
 {
-	if (conn->fwd_cnt != conn->fwd_told &&
-	    vsock_credit_left(conn) <= vsock_credit_share(conn) / 2 &&
-	    conn->state != VSOCK_CONN_LINGERING)
-		vsock_conn_due(conn, VSOCK_DUE_CREDIT_UPDATE);
+	struct vsock_credit *credit = &conn->engine->credit;
+
+	if (conn->fwd_cnt == conn->fwd_told ||
+	    vsock_credit_left(conn) > vsock_credit_share(conn) / 2 ||
+	    conn->state == VSOCK_CONN_LINGERING ||
+	    !list_empty(&conn->credit.line))
+		return;
+	list_append(&credit->line, &conn->credit.line);
+	serve_line(credit);
+	be_patient(conn->engine);
 }

@@ -11,9 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "devices/loop.h"
 #include "devices/vsock/list.h"
 
 struct vsock_conn;
+struct vsock_engine;
 
 /*
  * What all busy connections together should be about to send, bytes: so much
@@ -24,6 +26,10 @@ struct vsock_conn;
 #define VSOCK_CREDIT_SHARE_MIN	(32u << 10)
 /* Whoever has not sent while others sent this much is not busy, bytes. */
 #define VSOCK_CREDIT_MEMORY	(8u << 20)
+/* A share not used while others sent this much holds up nobody, bytes, ... */
+#define VSOCK_CREDIT_STALE	(2u << 20)
+/* ... nor one not used for this long, ms. */
+#define VSOCK_CREDIT_PATIENCE	1u
 
 /**
  * struct vsock_credit - the busy connections
@@ -31,25 +37,45 @@ struct vsock_conn;
  * @clock: bytes of data received, of all connections
  * @busy: who sent within the last VSOCK_CREDIT_MEMORY, the longest ago first
  * @busy_count: how many
+ * @out: bytes of the shares in @given
+ * @given: who has a share not yet used, the longest ago first
+ * @line: who waits for one, the longest first
+ * @patience: armed while somebody waits
+ * @patience_clock: @clock when it was armed
  */
 struct vsock_credit {
 	uint32_t budget;
 	uint64_t clock;
 	struct list_node busy;
 	unsigned int busy_count;
+	uint64_t out;
+	struct list_node given;
+	struct list_node line;
+	struct loop_timer patience;
+	uint64_t patience_clock;
 };
 
 /**
  * struct vsock_conn_credit - a connection's part in it
  * @last: credit->clock when it sent last
  * @busy: in credit->busy, or in no list
+ * @out: bytes it was told of last and has not used, as counted in credit->out
+ * @since: credit->clock when it was told
+ * @given: in credit->given while @out is not 0
+ * @line: in credit->line while it waits to be told
  */
 struct vsock_conn_credit {
 	uint64_t last;
 	struct list_node busy;
+	uint32_t out;
+	uint64_t since;
+	struct list_node given;
+	struct list_node line;
 };
 
 void vsock_credit_init(struct vsock_credit *credit);
+/** vsock_credit_destroy() - after the last connection */
+void vsock_credit_destroy(struct vsock_engine *engine);
 
 /** vsock_credit_add() - a new connection, with a whole window of credit */
 void vsock_credit_add(struct vsock_conn *conn);
@@ -60,11 +86,15 @@ void vsock_credit_remove(struct vsock_conn *conn);
 uint32_t vsock_credit_left(const struct vsock_conn *conn);
 /** vsock_credit_share() - Return: bytes it would be let send now */
 uint32_t vsock_credit_share(const struct vsock_conn *conn);
-/** vsock_credit_used() - the guest has sent @len bytes; in rx_cnt already */
+/**
+ * vsock_credit_used() - the guest has sent @len bytes; in rx_cnt already
+ *
+ * Others may be told of more.
+ */
 void vsock_credit_used(struct vsock_conn *conn, uint32_t len);
 /**
  * vsock_conn_credit() - after each packet of data, and when the host has taken
- * bytes: have the guest told of its credit, if it is time
+ * bytes: have the guest told of its credit, if it is time, or get in line
  */
 void vsock_conn_credit(struct vsock_conn *conn);
 /**

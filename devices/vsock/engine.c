@@ -195,6 +195,7 @@ void vsock_engine_destroy(struct vsock_engine *engine)
 	while (!list_empty(&engine->conns))
 		vsock_conn_discard(list_entry(engine->conns.next,
 					      struct vsock_conn, all));
+	vsock_credit_destroy(engine);
 	free(engine->replies);
 	engine->replies = NULL;
 }

@@ -40,6 +40,7 @@ parts() {
 			tests/fuzz/vsock_oracle.c tests/fuzz/vsock_rules.c
 			tests/fake/guest.c devices/log.c
 			devices/vsock/backlog.c devices/vsock/capture.c
+			devices/vsock/credit.c
 			devices/vsock/device.c devices/vsock/engine.c
 			devices/vsock/gate.c devices/vsock/seqpacket.c
 			devices/vsock/to_guest.c devices/vsock/to_host.c

@@ -16,6 +16,7 @@
 
 #include "tests/fuzz/vsock_world.h"
 
+#define TIGHT		0x80	/* of the second byte of an input */
 #define STEPS_MAX	400u
 
 const char fuzz_target[] = "vsock";
@@ -362,9 +363,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct script s = { data, len };
 	uint32_t buf_alloc = 64u << u8(&s) % 13;
-	uint32_t conns_max = 1u + u8(&s) % 64;
+	uint8_t limits = u8(&s);
 
-	world_begin(buf_alloc, conns_max);
+	world_begin(buf_alloc, 1u + limits % 64, limits & TIGHT);
 	for (unsigned int i = 0; i < STEPS_MAX && s.left; i++)
 		run_step(&s);
 	world_idle();

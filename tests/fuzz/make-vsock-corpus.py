@@ -22,6 +22,7 @@ STATUS, NOTIFY, SEL, READY, CONFIG = 0x70, 0x50, 0x30, 0x44, 0x100
 DRIVER_GPA = 0x90
 REFUSE, ACCEPTED, LATER = 0, 1, 2
 EVENT_IDX, INDIRECT = 1, 2
+TIGHT = 0x80
 # Seqpacket: guest's and host's connects, EOM and EOR of packets, a host's EOR.
 SEQ, SEQ_HOST, EOM, EOR, HOST_EOR = 0x40, 0x80, 1, 2, 8
 
@@ -34,8 +35,8 @@ def code(length):
 
 
 class Script:
-    def __init__(self, buf_shift=12, conns=63):
-        self.data = bytes([buf_shift, conns])
+    def __init__(self, buf_shift=12, conns=63, tight=False):
+        self.data = bytes([buf_shift, conns | (TIGHT if tight else 0)])
 
     def step(self, name, *args):
         self.data += bytes([STEPS.index(name), *args])
@@ -250,6 +251,15 @@ def scenarios():
         yield who + "-probed-again", (
             getattr(Script().live(), start)().probe().rx().events()
             .host(READABLE, 30).step("idle").serve().by_guest())
+    crowd = Script(tight=True).live()
+    for i in range(4):
+        crowd.by_guest(7, 9 + i)
+    for turn in range(3):
+        for i in range(4):
+            crowd.send(RW, sock=i, length=60000).send(UPDATE, sock=i)
+        crowd.go().serve()
+    yield "crowd-takes-turns", (crowd.step("advance", 1).step("idle").serve()
+                                .host(HANGUP).step("idle").serve())
     yield "rx-across-end", (Script().probe().events().by_guest()
                             .chain(RX, 1, 190, 2).kick(RX)
                             .host(READABLE, 190).step("idle").serve())

@@ -501,6 +501,8 @@ static void new_device(uint64_t cid)
 	dev->engine.next_host_port = 0;
 	dev->engine.buf_alloc = world.buf_alloc;
 	dev->engine.conns_max = world.conns_max;
+	if (world.tight)
+		dev->engine.credit.budget = 1;
 	dev->vdev.host_ops = &host_ops;
 	world.resets = dev->vdev.resets;
 	world.status = dev->vdev.status;
@@ -584,13 +586,14 @@ static void power_on(void)
 	memset(guest.mem.region[1].host, 0, WORLD_HIGH);
 }
 
-void world_begin(uint32_t buf_alloc, uint32_t conns_max)
+void world_begin(uint32_t buf_alloc, uint32_t conns_max, bool tight)
 {
 	/* That a driver is slow or wrong is no news here. */
 	log_set_level(LOG_LEVEL_ERROR);
 	memset(&world, 0, sizeof(world));
 	world.buf_alloc = buf_alloc;
 	world.conns_max = conns_max;
+	world.tight = tight;
 	world.fresh_room = UINT32_MAX;
 	world.answer = 1;
 	world.loop.tasks_end = &world.loop.tasks;

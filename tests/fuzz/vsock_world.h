@@ -291,6 +291,7 @@ struct world_queue {
  * @rx_at: where the next RX buffer lies
  * @buf_alloc: buffers of new connections
  * @conns_max: how many there may be
+ * @tight: so little may be under way that those who send take turns
  * @ending: the device is going away
  * @oracle: the rules' memory
  */
@@ -314,6 +315,7 @@ struct world {
 	uint32_t rx_at;
 	uint32_t buf_alloc;
 	uint32_t conns_max;
+	bool tight;
 	bool ending;
 	struct world_oracle oracle;
 };
@@ -323,7 +325,7 @@ extern struct world world;
 /* vsock_host.c */
 
 /** world_begin() - RAM, a device without a driver */
-void world_begin(uint32_t buf_alloc, uint32_t conns_max);
+void world_begin(uint32_t buf_alloc, uint32_t conns_max, bool tight);
 /** world_end() - all gone; nothing may be left */
 void world_end(void);
 /** world_ring() - an ioeventfd: no register is written */

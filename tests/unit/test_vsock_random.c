@@ -84,7 +84,9 @@ static bool is_free(const struct pair *p)
 static void check_credit(void)
 {
 	struct vsock_engine *engine = &vbed.d->dev.engine;
+	const struct vsock_credit *credit = &engine->credit;
 	unsigned int busy = 0;
+	uint64_t out = 0;
 
 	for (struct list_node *at = engine->conns.next; at != &engine->conns;
 	     at = at->next) {
@@ -98,8 +100,16 @@ static void check_credit(void)
 		ck_assert_uint_eq(kept, conn->backlog.used);
 		ck_assert_uint_le(vsock_credit_left(conn), conn->buf_alloc);
 		busy += !list_empty(&conn->credit.busy);
+		out += conn->credit.out;
+		ck_assert_int_eq(list_empty(&conn->credit.given),
+				 !conn->credit.out);
+		if (!list_empty(&conn->credit.line))
+			ck_assert_uint_ne(conn->fwd_cnt, conn->fwd_told);
 	}
-	ck_assert_uint_eq(busy, engine->credit.busy_count);
+	ck_assert_uint_eq(busy, credit->busy_count);
+	ck_assert_uint_eq(out, credit->out);
+	/* Nobody waits for ever. */
+	ck_assert(list_empty(&credit->line) || credit->patience.slot);
 	/* Some runs with next to nothing to share; restores bring it back. */
 	if (tight)
 		engine->credit.budget = 1;

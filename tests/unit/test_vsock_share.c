@@ -30,6 +30,11 @@ static const struct vsock_conn *conn_of(unsigned int i)
 	return vbed_conn(VBED_HOST_PORT, pair[i].sock->guest_port);
 }
 
+static struct vsock_credit *credit(void)
+{
+	return &vbed.d->dev.engine.credit;
+}
+
 static void connect_all(void)
 {
 	int listener = vbed_listen(VBED_HOST_PORT, 4);
@@ -46,7 +51,9 @@ static void close_all(void)
 	for (unsigned int i = 0; i < CONNS; i++)
 		close(pair[i].fd);
 	vbed_run();
-	ck_assert_uint_eq(vbed.d->dev.engine.credit.busy_count, 0);
+	ck_assert_uint_eq(credit()->busy_count, 0);
+	ck_assert_uint_eq(credit()->out, 0);
+	ck_assert(list_empty(&credit()->line));
 }
 
 static void read_all(unsigned int i)
@@ -63,13 +70,18 @@ static void read_all(unsigned int i)
 	} while (n > 0);
 }
 
-/* Sends what is let through, @len at most; the host reads it at once. */
-static uint32_t send_some(unsigned int i, uint32_t len)
+/*
+ * Sends what is let through, @len at most; the host reads it at once.
+ * Return: bytes.
+ */
+static uint32_t try_send(unsigned int i, uint32_t len)
 {
 	ssize_t n;
 
 	vbed_fill(chunk, len, i, pair[i].sent);
 	n = fake_sock_send(pair[i].sock, chunk, len);
+	if (n == -EAGAIN)
+		return 0;
 	ck_assert_int_gt(n, 0);
 	pair[i].sent += (size_t)n;
 	vbed_run();
@@ -78,12 +90,23 @@ static uint32_t send_some(unsigned int i, uint32_t len)
 	return (uint32_t)n;
 }
 
-/* Everyone sends several windows, turn by turn. */
-static void all_busy(void)
+static uint32_t send_some(unsigned int i, uint32_t len)
 {
+	uint32_t n = try_send(i, len);
+
+	ck_assert_uint_gt(n, 0);
+	return n;
+}
+
+/* Everyone sends several windows, turn by turn. Return: bytes. */
+static uint64_t all_busy(void)
+{
+	uint64_t sent = 0;
+
 	for (unsigned int turn = 0; turn < 20; turn++)
 		for (unsigned int i = 0; i < CONNS; i++)
-			send_some(i, SHARE);
+			sent += try_send(i, SHARE);
+	return sent;
 }
 
 START_TEST(lone_sender_has_the_whole_window)
@@ -106,18 +129,18 @@ START_TEST(busy_connections_share_the_budget)
 
 	connect_all();
 	all_busy();
-	ck_assert_uint_eq(vbed.d->dev.engine.credit.busy_count, CONNS);
+	ck_assert_uint_eq(credit()->busy_count, CONNS);
 	for (unsigned int i = 0; i < CONNS; i++) {
 		uint32_t room = fake_sock_room(pair[i].sock);
 
 		ck_assert_uint_eq(vsock_credit_share(conn_of(i)), SHARE);
 		ck_assert_uint_eq(vsock_credit_left(conn_of(i)), room);
-		/* Rule 5: some, all the time. */
+		/* Twice the budget: nobody waits. */
 		ck_assert_uint_gt(room, 0);
 		ck_assert_uint_le(room, SHARE);
 		sum += room;
 	}
-	ck_assert_uint_le(sum, CONNS * SHARE);
+	ck_assert_uint_le(sum, 2 * VSOCK_CREDIT_BUDGET);
 	close_all();
 }
 END_TEST
@@ -134,6 +157,148 @@ START_TEST(shares_are_whole_packets)
 		ck_assert_uint_ge(share, SHARE);
 		ck_assert(share * busy <= VSOCK_CREDIT_BUDGET ||
 			  share == SHARE);
+	}
+	close_all();
+}
+END_TEST
+
+static struct fake_sock *awaited;
+
+static bool has_room(void)
+{
+	return fake_sock_room(awaited) > 0;
+}
+
+static void await(struct fake_sock *sock)
+{
+	awaited = sock;
+	vbed_wait_until(has_room);
+}
+
+/* Lets time stand still: what happens now does by what is sent. */
+static void stop_clock(void)
+{
+	if (credit()->patience.slot)
+		ck_assert_int_eq(loop_timer_arm(vbed.loop,
+						&credit()->patience,
+						UINT64_MAX), 0);
+}
+
+static unsigned int count_waiting(void)
+{
+	unsigned int count = 0;
+
+	for (struct list_node *at = credit()->line.next;
+	     at != &credit()->line; at = at->next)
+		count++;
+	return count;
+}
+
+/* So little to share that some have to wait; all have used what they had. */
+static void crowd(void)
+{
+	credit()->budget = 4 * SHARE;
+	connect_all();
+	for (unsigned int turn = 0; turn < 20; turn++)
+		for (unsigned int i = 0; i < CONNS; i++) {
+			try_send(i, SHARE);
+			stop_clock();
+		}
+	ck_assert_uint_gt(count_waiting(), 0);
+}
+
+START_TEST(shares_beyond_twice_the_budget_wait)
+{
+	unsigned int can_send = 0;
+
+	crowd();
+	ck_assert_uint_le(credit()->out, 8 * SHARE);
+	for (unsigned int i = 0; i < CONNS; i++)
+		can_send += fake_sock_room(pair[i].sock) > SHARE / 2;
+	ck_assert_uint_ge(can_send, 1);
+	ck_assert_uint_le(can_send, 8);
+	ck_assert_uint_eq(can_send + count_waiting(), CONNS);
+	close_all();
+}
+END_TEST
+
+START_TEST(line_is_served_in_order_as_others_send)
+{
+	crowd();
+	for (unsigned int n = 0; n < 4 * CONNS; n++) {
+		struct vsock_conn *first = list_entry(credit()->line.next,
+						      struct vsock_conn,
+						      credit.line);
+		unsigned int i = 0;
+
+		/* Whoever was told longest ago uses all of it. */
+		while (conn_of(i) != list_entry(credit()->given.next,
+						struct vsock_conn,
+						credit.given))
+			i++;
+		send_some(i, SHARE);
+		stop_clock();
+		ck_assert_uint_ge(vsock_credit_left(first), SHARE);
+		/* To the end of the line. */
+		ck_assert_ptr_eq(list_entry(credit()->line.prev,
+					    struct vsock_conn, credit.line),
+				 conn_of(i));
+	}
+	close_all();
+}
+END_TEST
+
+START_TEST(unused_shares_hold_up_nobody_for_long)
+{
+	crowd();
+	ck_assert_int_eq(loop_timer_arm(vbed.loop, &credit()->patience, 0), 0);
+	for (unsigned int i = 0; i < CONNS; i++)
+		await(pair[i].sock);
+	vbed_settle();
+	ck_assert_uint_eq(count_waiting(), 0);
+	close_all();
+}
+END_TEST
+
+START_TEST(unused_shares_do_not_count_once_others_have_sent)
+{
+	const struct vsock_conn *silent;
+	uint32_t sent = 0, most = 0;
+
+	crowd();
+	silent = list_entry(credit()->given.prev, struct vsock_conn,
+			    credit.given);
+	ck_assert_uint_gt(silent->credit.out, 0);
+	while (sent <= VSOCK_CREDIT_STALE + 16 * SHARE) {
+		uint32_t before = sent;
+
+		for (unsigned int i = 0; i < CONNS; i++) {
+			if (conn_of(i) != silent)
+				sent += try_send(i, SHARE);
+			stop_clock();
+		}
+		/* The others need no timer. */
+		ck_assert_uint_gt(sent, before);
+		if (silent->credit.out)
+			most = sent;
+	}
+	ck_assert_uint_gt(most, VSOCK_CREDIT_STALE / 2);
+	ck_assert_uint_eq(silent->credit.out, 0);
+	close_all();
+}
+END_TEST
+
+START_TEST(closed_connections_make_room_in_line)
+{
+	crowd();
+	while (count_waiting()) {
+		unsigned int i = 0;
+
+		while (!conn_of(i) || !conn_of(i)->credit.out)
+			i++;
+		fake_sock_abort(pair[i].sock);
+		stop_clock();
+		vbed_run();
 	}
 	close_all();
 }
@@ -170,7 +335,7 @@ START_TEST(those_who_are_silent_are_forgotten)
 	ck_assert_uint_eq(vsock_credit_share(conn_of(5)), SHARE);
 	while (sent <= VSOCK_CREDIT_MEMORY + CONNS * SHARE)
 		sent += send_some(5, SHARE);
-	ck_assert_uint_eq(vbed.d->dev.engine.credit.busy_count, 1);
+	ck_assert_uint_eq(credit()->busy_count, 1);
 	ck_assert_uint_eq(vsock_credit_share(conn_of(5)), VSOCK_BUF_ALLOC);
 	ck_assert_uint_ge(fake_sock_room(pair[5].sock), VSOCK_BUF_ALLOC / 2);
 	/* The silent ones can send a share at once, as before. */
@@ -186,10 +351,10 @@ START_TEST(closed_connections_are_not_busy)
 	for (unsigned int i = 1; i < CONNS; i++)
 		close(pair[i].fd);
 	vbed_run();
-	ck_assert_uint_eq(vbed.d->dev.engine.credit.busy_count, 1);
+	ck_assert_uint_eq(credit()->busy_count, 1);
 	close(pair[0].fd);
 	vbed_run();
-	ck_assert_uint_eq(vbed.d->dev.engine.credit.busy_count, 0);
+	ck_assert_uint_eq(credit()->busy_count, 0);
 }
 END_TEST
 
@@ -277,7 +442,7 @@ START_TEST(message_longer_than_a_share_arrives)
 	ssize_t n;
 	int fd;
 
-	vbed.d->dev.engine.credit.budget = 1;
+	credit()->budget = 1;
 	sock = fake_sock_connect_type(&vbed.set, SEQ_PORT,
 				      VSOCK_TYPE_SEQPACKET);
 	vbed_run();
@@ -291,7 +456,12 @@ START_TEST(message_longer_than_a_share_arrives)
 			n = fake_sock_send_message(sock, back + sent,
 						   sizeof(back) - sent,
 						   VSOCK_SEQ_EOM);
-			ck_assert_int_gt(n, 0);
+			if (n == -EAGAIN) {
+				/* In line, with others who do not send. */
+				await(sock);
+				n = 0;
+			}
+			ck_assert_int_ge(n, 0);
 			vbed_run();
 		}
 		memset(back, 0, sizeof(back));
@@ -312,6 +482,11 @@ int main(void)
 		UNIT_TEST(lone_sender_has_the_whole_window),
 		UNIT_TEST(busy_connections_share_the_budget),
 		UNIT_TEST(shares_are_whole_packets),
+		UNIT_TEST(shares_beyond_twice_the_budget_wait),
+		UNIT_TEST(line_is_served_in_order_as_others_send),
+		UNIT_TEST(unused_shares_hold_up_nobody_for_long),
+		UNIT_TEST(unused_shares_do_not_count_once_others_have_sent),
+		UNIT_TEST(closed_connections_make_room_in_line),
 		UNIT_TEST(what_is_held_back_is_what_the_host_has_taken),
 		UNIT_TEST(those_who_are_silent_are_forgotten),
 		UNIT_TEST(closed_connections_are_not_busy),
