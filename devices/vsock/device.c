@@ -13,6 +13,13 @@
  * gives it what the host has, and sends one interrupt for both. With the gate
  * shut it does nothing at all, and so nothing is lost: packets stay in the TX
  * ring, clients in the listen backlog.
+ *
+ * What the driver has sent goes back to it at once, but not every such buffer
+ * is worth an interrupt: one that was nothing but a header (a credit update,
+ * say) holds nothing that anybody waits for, whereas with payload there is
+ * memory, and perhaps a program that waits for it (MSG_ZEROCOPY). Of headers
+ * the driver hears with the next interrupt that there is reason for, when they
+ * make up a quarter of the ring, or ten milliseconds later.
  */
 #include "devices/vsock/device.h"
 
@@ -22,6 +29,8 @@
 #include <sys/random.h>
 
 #include "devices/log.h"
+
+#define INTERRUPT_MS	10u
 
 static struct vsock_device *to_vsock(struct virtio_device *vdev)
 {
@@ -95,6 +104,60 @@ static void follow_gate(struct vsock_device *dev)
 		dev->on_gate(dev->opaque, from, to);
 }
 
+/*
+ * Whatever is owed or open is not the driver's any more if it has reset the
+ * device. It does so on a vCPU thread, and may have set up the device anew
+ * before we hear of it: asked before each look at the queues. A broken device
+ * has nobody to talk to, either.
+ */
+static void notice_reset(struct vsock_device *dev)
+{
+	if (dev->resets != dev->vdev.resets) {
+		dev->resets = dev->vdev.resets;
+		loop_timer_cancel(dev->loop, &dev->interrupt);
+		dev->engine.unheard = false;
+		dev->interrupted = 0;
+		vsock_gate_reset(&dev->gate);
+		vsock_engine_reset(&dev->engine);
+	}
+	if (!virtio_device_live(&dev->vdev))
+		vsock_engine_reset(&dev->engine);
+}
+
+/* Whatever there is to hear, the driver hears of it now. */
+static void interrupt_now(struct vsock_device *dev)
+{
+	loop_timer_cancel(dev->loop, &dev->interrupt);
+	dev->engine.unheard = false;
+	dev->interrupted = dev->engine.tx->flushed;
+	virtio_device_signal(&dev->vdev);
+}
+
+/* It can wait, unless too much does already. */
+static void interrupt_later(struct vsock_device *dev)
+{
+	const struct virtq *tx = dev->engine.tx;
+	uint16_t unheard = tx->flushed - dev->interrupted;
+
+	if (unheard >= tx->size / 4)
+		interrupt_now(dev);
+	else if (!dev->interrupt.slot &&
+		 loop_timer_arm(dev->loop, &dev->interrupt, INTERRUPT_MS))
+		interrupt_now(dev);
+}
+
+static void interrupt_is_due(struct loop_timer *timer)
+{
+	struct vsock_device *dev =
+		list_entry(timer, struct vsock_device, interrupt);
+
+	pthread_mutex_lock(&dev->vdev.lock);
+	/* After a reset it would be nothing worse than one too many. */
+	if (virtio_device_live(&dev->vdev))
+		interrupt_now(dev);
+	pthread_mutex_unlock(&dev->vdev.lock);
+}
+
 /* Both rings, guest to host first: its packets make room and replies. */
 static void run_rings(struct vsock_device *dev)
 {
@@ -115,7 +178,11 @@ static void run_rings(struct vsock_device *dev)
 		again = blocked && !vsock_engine_blocked(&dev->engine);
 	} while (again);
 	if (interrupt)
-		virtio_device_signal(&dev->vdev);
+		interrupt_now(dev);
+	else if (dev->engine.unheard)
+		interrupt_later(dev);
+	/* What was asked for meanwhile is done. */
+	loop_undefer(dev->loop, &dev->run);
 	if (to_host < 0 || to_guest < 0)
 		give_up(dev, &why);
 	else if (to_host || to_guest)
@@ -131,26 +198,9 @@ static void look_at_gate(struct vsock_device *dev)
 	ret = vsock_gate_look(&dev->gate, event_queue(dev),
 			      virtio_device_live(&dev->vdev), &why);
 	if (ret > 0)
-		virtio_device_signal(&dev->vdev);
+		interrupt_now(dev);
 	if (ret < 0)
 		give_up(dev, &why);
-}
-
-/*
- * Whatever is owed or open is not the driver's any more if it has reset the
- * device. It does so on a vCPU thread, and may have set up the device anew
- * before we hear of it: asked before each look at the queues. A broken device
- * has nobody to talk to, either.
- */
-static void notice_reset(struct vsock_device *dev)
-{
-	if (dev->resets != dev->vdev.resets) {
-		dev->resets = dev->vdev.resets;
-		vsock_gate_reset(&dev->gate);
-		vsock_engine_reset(&dev->engine);
-	}
-	if (!virtio_device_live(&dev->vdev))
-		vsock_engine_reset(&dev->engine);
 }
 
 static void run_queues(struct loop_task *task)
@@ -229,6 +279,9 @@ static void saving(struct virtio_device *vdev)
 
 	notice_reset(dev);
 	look_at_gate(dev);
+	/* No file says what the driver has not heard. */
+	if (dev->engine.unheard)
+		interrupt_now(dev);
 	/* The source goes on: what was found is not only for the file. */
 	follow_gate(dev);
 	schedule(dev);
@@ -251,7 +304,7 @@ static int loaded(struct virtio_device *vdev, struct fail *why)
 	/* The driver's fault, found now and not later: load all the same. */
 	if (ret < 0)
 		give_up(dev, why);
-	virtio_device_signal(vdev);
+	interrupt_now(dev);
 	follow_gate(dev);
 	schedule(dev);
 	return 0;
@@ -305,6 +358,7 @@ int vsock_device_init(struct vsock_device *dev, struct loop *loop,
 	dev->run.fn = run_queues;
 	dev->patience.fn = patience_is_over;
 	dev->patience_ms = VSOCK_GATE_PATIENCE;
+	dev->interrupt.fn = interrupt_is_due;
 	dev->guest_cid = options->guest_cid;
 	dev->engine.guest_cid = options->guest_cid;
 	dev->engine.rx = &dev->vdev.queue[VSOCK_QUEUE_RX];
@@ -319,6 +373,7 @@ void vsock_device_destroy(struct vsock_device *dev)
 		return;
 	vsock_engine_destroy(&dev->engine);
 	loop_timer_cancel(dev->loop, &dev->patience);
+	loop_timer_cancel(dev->loop, &dev->interrupt);
 	loop_undefer(dev->loop, &dev->run);
 	virtio_device_destroy(&dev->vdev);
 	dev->loop = NULL;

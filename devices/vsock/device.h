@@ -24,6 +24,8 @@
  * @run: runs the queues at the end of a turn
  * @patience: bounds the wait of a gate for a driver that has read guest_cid
  * @patience_ms: VSOCK_GATE_PATIENCE; tests shorten it
+ * @interrupt: armed while the driver has not heard of headers that it got back
+ * @interrupted: the TX ring's used index when it was interrupted last
  * @guest_cid: the guest's CID
  * @resets: vdev.resets, as last seen
  * @gate_forced: how often the gate was let through without an answer
@@ -39,6 +41,8 @@ struct vsock_device {
 	struct loop_task run;
 	struct loop_timer patience;
 	uint32_t patience_ms;
+	struct loop_timer interrupt;
+	uint16_t interrupted;
 	uint64_t guest_cid;
 	uint32_t resets;
 	uint64_t gate_forced;

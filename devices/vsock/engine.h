@@ -230,6 +230,8 @@ struct vsock_stats {
  * @running: the VM is not paused; while it is, timers start over
  * @stream: STREAM sockets may be used, by the features negotiated
  * @seqpacket: SEQPACKET sockets may be used
+ * @unheard: the driver wants to hear of TX buffers that went back; cleared by
+ *     whoever interrupts it
  * @wake: have vsock_engine_run() called soon
  * @capture: every packet is written down there; NULL: none is
  * @next_host_port: where the search for a free host port starts
@@ -261,6 +263,7 @@ struct vsock_engine {
 	bool running;
 	bool stream;
 	bool seqpacket;
+	bool unheard;
 	void (*wake)(struct vsock_engine *engine);
 	struct vsock_capture *capture;
 	uint32_t next_host_port;
@@ -305,7 +308,8 @@ void vsock_engine_reset(struct vsock_engine *engine);
 
 /**
  * vsock_engine_to_host() - take packets from the TX ring
- * @interrupt: set when the driver wants to hear of used buffers
+ * @interrupt: set when the driver wants to hear of used buffers now; of packets
+ *     without payload it is not in a hurry to: engine->unheard
  *
  * Takes a bounded number of batches, or until no reply could be queued.
  * Return: 1 when more waits and could be taken now; 0 when the ring is empty
@@ -319,7 +323,8 @@ int vsock_engine_to_host(struct vsock_engine *engine, bool *interrupt,
  * vsock_engine_to_guest() - put packets into the RX ring
  *
  * Replies, then ready connections round-robin, until nothing is left to send
- * or no RX buffer is. Arguments and return as vsock_engine_to_host().
+ * or no RX buffer is. Arguments and return as vsock_engine_to_host(); what the
+ * driver gets here it always wants to hear of now.
  */
 int vsock_engine_to_guest(struct vsock_engine *engine, bool *interrupt,
 			  struct fail *why);

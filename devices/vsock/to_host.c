@@ -370,6 +370,7 @@ static int take_batch(struct vsock_engine *engine, bool *interrupt,
 	uint16_t head[VSOCK_BATCH_CHAINS];
 	unsigned int chains = 0, segments = 0;
 	struct run run = { 0 };
+	bool data = false;
 	int ret = 1;
 
 	while (chains < VSOCK_BATCH_CHAINS && !vsock_engine_blocked(engine)) {
@@ -381,12 +382,16 @@ static int take_batch(struct vsock_engine *engine, bool *interrupt,
 			break;
 		segments += chain.out_num + chain.in_num;
 		head[chains++] = chain.head;
+		data |= chain.out_len > sizeof(struct vsock_header);
 		take_packet(engine, &chain, &run);
 	}
 	flush(engine, &run);
 	for (unsigned int i = 0; i < chains; i++)
 		virtq_push(engine->tx, head[i], 0);
 	if (virtq_flush(engine->tx))
+		engine->unheard = true;
+	/* Asked for once: what was not heard of then is to be heard of now. */
+	if (data && engine->unheard)
 		*interrupt = true;
 	return ret == -ENOSPC ? 1 : ret;
 }

@@ -183,6 +183,7 @@ vsock_tests = \
 	tests/unit/test_vsock_hello \
 	tests/unit/test_vsock_hold \
 	tests/unit/test_vsock_idle \
+	tests/unit/test_vsock_interrupt \
 	tests/unit/test_vsock_messages \
 	tests/unit/test_vsock_messages_wait \
 	tests/unit/test_vsock_options \
@@ -217,6 +218,9 @@ tests_unit_test_vsock_hold_SOURCES = tests/unit/test_vsock_hold.c $(vsock_bed)
 tests_unit_test_vsock_hold_LDADD = $(devices_libs)
 tests_unit_test_vsock_idle_SOURCES = tests/unit/test_vsock_idle.c $(vsock_bed)
 tests_unit_test_vsock_idle_LDADD = $(devices_libs)
+tests_unit_test_vsock_interrupt_SOURCES = \
+	tests/unit/test_vsock_interrupt.c $(vsock_bed)
+tests_unit_test_vsock_interrupt_LDADD = $(devices_libs)
 tests_unit_test_vsock_messages_SOURCES = tests/unit/test_vsock_messages.c $(vsock_bed)
 tests_unit_test_vsock_messages_LDADD = $(devices_libs)
 tests_unit_test_vsock_messages_wait_SOURCES = tests/unit/test_vsock_messages_wait.c $(vsock_bed)

@@ -151,6 +151,17 @@ void vbed_setup_seq(void)
 	ck_assert_int_eq(vbed_gate(), VSOCK_GATE_OPEN);
 }
 
+static bool is_settled(void)
+{
+	return !vbed.d->dev.interrupt.slot &&
+	       !vbed.d->dev.engine.credit.patience.slot;
+}
+
+void vbed_settle(void)
+{
+	vbed_wait_until(is_settled);
+}
+
 /* Nothing is popped and not pushed, nor pushed and not published. */
 static void check_rest(void)
 {

@@ -111,6 +111,8 @@ void vbed_run_device(void);
 /** vbed_wait() - run loop and driver for @ms milliseconds */
 void vbed_wait(unsigned int ms);
 
+/** vbed_settle() - run until what may come a little later has come */
+void vbed_settle(void);
 /** vbed_wait_until() - run until @done() says so; ten seconds at most */
 void vbed_wait_until(bool (*done)(void));
 /** vbed_now_ms() - Return: monotonic milliseconds */

@@ -54,7 +54,7 @@ static void expect_idle(void)
 	uint64_t begin;
 	long before;
 
-	vbed_run();
+	vbed_settle();
 	before = sleeps();
 	begin = vbed_now_ms();
 	ck_assert_int_eq(loop_run_once(vbed.loop, LOOK_MS), 0);
