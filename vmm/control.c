@@ -100,8 +100,7 @@ static void client_free(struct client *cl)
 {
 	struct control *c = cl->control;
 
-	loop_remove(c->loop, &cl->source);
-	close(cl->source.fd);
+	loop_close(c->loop, &cl->source);
 	c->client[cl->slot] = NULL;
 	c->clients--;
 	json_stream_reset(&cl->in);

@@ -215,10 +215,8 @@ static void destroy(struct monitor *mon)
 {
 	machine_free(mon->machine);
 	control_free(mon->control);
-	if (mon->signals.fd >= 0) {
-		loop_remove(mon->loop, &mon->signals);
-		close(mon->signals.fd);
-	}
+	if (mon->signals.fd >= 0)
+		loop_close(mon->loop, &mon->signals);
 	loop_free(mon->loop);
 }
 

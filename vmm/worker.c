@@ -192,9 +192,8 @@ int worker_start(struct worker *w, struct loop *loop, struct fail *why)
 		err = start_thread(w);
 	if (!err)
 		return 0;
-	loop_remove(loop, &w->wake);
+	loop_close(loop, &w->wake);
 	pthread_mutex_destroy(&w->lock);
-	close(w->wake.fd);
 	return fail(why, err, "worker: cannot start a thread: %s",
 		    strerror(-err));
 }

@@ -117,6 +117,40 @@ START_TEST(removed_source_gets_no_event_of_this_turn)
 }
 END_TEST
 
+static void close_the_other(struct peer *p)
+{
+	struct loop_source *other = &peer[p == &peer[0] ? 1 : 0].source;
+	int fd = other->fd;
+
+	loop_close(loop, other);
+	ck_assert_int_eq(other->fd, -1);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+	/* The second time there is nothing to do. */
+	loop_close(loop, other);
+}
+
+START_TEST(closed_source_gets_no_event_of_this_turn)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		make_ready(&peer[i]);
+		peer[i].act = close_the_other;
+	}
+	ck_assert_int_eq(loop_run_once(loop, 0), 1);
+	ck_assert_uint_eq(peer[0].called + peer[1].called, 1);
+}
+END_TEST
+
+START_TEST(closed_source_can_be_used_again)
+{
+	make_ready(&peer[0]);
+	loop_close(loop, &peer[0].source);
+	ck_assert_uint_eq(peer[0].source.events, 0);
+	ck_assert_int_eq(loop_run_once(loop, 0), 0);
+	make_ready(&peer[0]);
+	ck_assert_int_eq(loop_run_once(loop, 0), 1);
+}
+END_TEST
+
 static struct peer *heap_peer[2];
 
 static void free_both(struct peer *p)
@@ -491,6 +525,8 @@ int main(void)
 {
 	const struct unit_case source_cases[] = {
 		UNIT_TEST(removed_source_gets_no_event_of_this_turn),
+		UNIT_TEST(closed_source_gets_no_event_of_this_turn),
+		UNIT_TEST(closed_source_can_be_used_again),
 		UNIT_TEST(source_may_be_freed_within_any_handler),
 		UNIT_TEST(source_used_again_hears_nothing_of_its_former_life),
 		UNIT_TEST(event_no_longer_asked_for_is_not_delivered),
