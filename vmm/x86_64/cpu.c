@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Making the VM and its vCPUs: interrupt controllers and their routing, the
- * CPU that the guest is shown, where RAM lies.
+ * CPU that the guest is shown.
  *
  * Owns struct arch_vm. Called by vm_create() and vm_destroy() on the main
  * thread, before any vCPU thread exists and after all have ended.
@@ -31,20 +31,6 @@ static const struct vm_capability needed[] = {
 	VM_CAPABILITY(KVM_CAP_ADJUST_CLOCK),
 	VM_CAPABILITY(KVM_CAP_GET_TSC_KHZ),
 };
-
-void arch_memory_layout(uint64_t size, struct guest_memory *memory)
-{
-	uint64_t low = size < ARCH_RAM_LOW_MAX ? size : ARCH_RAM_LOW_MAX;
-
-	memset(memory, 0, sizeof(*memory));
-	memory->region[0].size = low;
-	memory->count = 1;
-	if (size == low)
-		return;
-	memory->region[1].gpa = ARCH_RAM_HIGH_BASE;
-	memory->region[1].size = size - low;
-	memory->count = 2;
-}
 
 static int extension(struct vm *vm, int cap)
 {

@@ -15,6 +15,7 @@ libvmm_a_SOURCES += \
 	vmm/x86_64/entry.c \
 	vmm/x86_64/kernel.h \
 	vmm/x86_64/layout.h \
+	vmm/x86_64/memory.c \
 	vmm/x86_64/msrs.c \
 	vmm/x86_64/tsc.c \
 	vmm/x86_64/vm_state.c \
