@@ -160,15 +160,19 @@ tests_unit_devices_virtio_host_LDADD = $(devices_libs)
 x86_tests = \
 	tests/unit/vmm_acpi \
 	tests/unit/vmm_cpuid \
+	tests/unit/vmm_elf \
 	tests/unit/vmm_kernel
 check_PROGRAMS += $(x86_tests)
 TESTS += $(x86_tests)
 x86_libs = libunit.a libvmm.a libdevices.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
+kernel_bed = tests/unit/vmm_kernel_bed.c tests/unit/vmm_kernel_bed.h
 tests_unit_vmm_acpi_SOURCES = tests/unit/vmm_acpi.c
 tests_unit_vmm_acpi_LDADD = $(x86_libs)
 tests_unit_vmm_cpuid_SOURCES = tests/unit/vmm_cpuid.c
 tests_unit_vmm_cpuid_LDADD = $(x86_libs)
-tests_unit_vmm_kernel_SOURCES = tests/unit/vmm_kernel.c
+tests_unit_vmm_elf_SOURCES = tests/unit/vmm_elf.c $(kernel_bed)
+tests_unit_vmm_elf_LDADD = $(x86_libs)
+tests_unit_vmm_kernel_SOURCES = tests/unit/vmm_kernel.c $(kernel_bed)
 tests_unit_vmm_kernel_LDADD = $(x86_libs)
 
 # vsock: the gate on its own, and the whole device under a driver like Linux's.

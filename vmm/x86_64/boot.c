@@ -125,37 +125,52 @@ close:
 	return err;
 }
 
-/* As high as kernel and RAM allow: the kernel grows upwards from below. */
+/*
+ * As high as kernel and RAM allow: the kernel grows upwards from below. More
+ * memory is asked for only where that would do.
+ */
+static int place_initrd(const struct x86_file *file,
+			const struct guest_memory *memory,
+			const struct x86_kernel *kernel,
+			struct x86_start *start, struct fail *why)
+{
+	const uint64_t ram = memory->region[0].size;
+	const uint64_t lowest = (kernel->end + PAGE - 1) & ~(PAGE - 1);
+	uint64_t end = ARCH_RAM_LOW_MAX;
+
+	if (end > kernel->initrd_end)
+		end = kernel->initrd_end;
+	if (lowest > end || file->size > end - lowest)
+		return fail(why, -EINVAL, "%s: %" PRIu64 " bytes do not fit "
+			    "between the kernel's end at 0x%" PRIx64
+			    " and 0x%" PRIx64, file->path, file->size,
+			    kernel->end, end);
+	if (lowest > ram || file->size > ram - lowest)
+		return fail_small(memory, lowest + file->size, file->path,
+				  why);
+	if (end > ram)
+		end = ram;
+	start->initrd = (end - file->size) & ~(PAGE - 1);
+	start->initrd_size = file->size;
+	return 0;
+}
+
 static int load_initrd(const char *path, const struct guest_memory *memory,
 		       const struct x86_kernel *kernel,
 		       struct x86_start *start, struct fail *why)
 {
-	uint64_t end = memory->region[0].size;
 	struct x86_file file;
 	int err;
 
 	err = x86_file_open(&file, path, why);
 	if (err)
 		return fail_within(why, err, "initrd");
-	if (end > kernel->initrd_end)
-		end = kernel->initrd_end;
-	if (file.size > end ||
-	    ((end - file.size) & ~(PAGE - 1)) < kernel->end) {
-		err = kernel->initrd_end <= memory->region[0].size ?
-			fail(why, -EINVAL, "%s: %" PRIu64 " bytes do not fit "
-			     "between the kernel's end at 0x%" PRIx64
-			     " and 0x%" PRIx64, path, file.size, kernel->end,
-			     end) :
-			fail_small(memory, kernel->end + file.size + PAGE,
-				   path, why);
-		goto close;
-	}
-	start->initrd = (end - file.size) & ~(PAGE - 1);
-	start->initrd_size = file.size;
-	err = x86_file_read(&file, 0,
-			    guest_memory_at(memory, start->initrd, file.size),
-			    file.size, why);
-close:
+	err = place_initrd(&file, memory, kernel, start, why);
+	if (!err)
+		err = x86_file_read(&file, 0,
+				    guest_memory_at(memory, start->initrd,
+						    file.size),
+				    file.size, why);
 	close(file.fd);
 	return err;
 }

@@ -19,6 +19,11 @@
 #define MAGIC		0x53726448u	/* "HdrS" */
 /* 2.12 brought xloadflags, which tell whether there is a 64-bit entry. */
 #define VERSION_MIN	0x020cu
+/* Operand of the jump over the header: its length, counted from behind. */
+#define JUMP_OPERAND	0x201u
+/* What is looked at goes up to init_size, which 2.12 and later have. */
+#define HEADER_MIN	(offsetof(struct setup_header, init_size) + \
+			 sizeof(uint32_t))
 /* The 64-bit entry point lies here in the code. */
 #define ENTRY64		0x200u
 /* type_of_loader: none of the registered ones. */
@@ -40,6 +45,12 @@ bool x86_bzimage_probe(const uint8_t *head, size_t len)
 	return h.boot_flag == BOOT_FLAG && h.header == MAGIC;
 }
 
+/* From X86_HEADER_OFFSET; what follows is code. */
+static size_t header_size(const uint8_t *head)
+{
+	return JUMP_OPERAND + 1 + head[JUMP_OPERAND] - X86_HEADER_OFFSET;
+}
+
 static int check_version(const struct setup_header *h, const char *path,
 			 struct fail *why)
 {
@@ -57,6 +68,25 @@ static int check_version(const struct setup_header *h, const char *path,
 	return 0;
 }
 
+/*
+ * A relocatable kernel that is loaded at another multiple than that of its
+ * alignment first moves up to the next: "runtime_start" in boot.rst.
+ */
+static int find_memory(const struct setup_header *h, const char *path,
+		       struct x86_bzimage *image, struct fail *why)
+{
+	const uint64_t align = h->kernel_alignment;
+
+	image->memory = h->init_size;
+	if (!h->relocatable_kernel)
+		return 0;
+	if (!align || (align & (align - 1)))
+		return fail(why, -EINVAL, "%s: kernel_alignment 0x%" PRIx64
+			    ", expected a power of 2", path, align);
+	image->memory += -image->address & (align - 1);
+	return 0;
+}
+
 static int check_sizes(const struct setup_header *h, uint64_t file_size,
 		       const char *path, struct x86_bzimage *image,
 		       struct fail *why)
@@ -66,7 +96,6 @@ static int check_sizes(const struct setup_header *h, uint64_t file_size,
 	image->offset = (sectors + 1) * SECTOR;
 	image->size = (uint64_t)h->syssize * 16;
 	image->address = h->pref_address;
-	image->memory = h->init_size;
 	if (image->size <= ENTRY64)
 		return fail(why, -EINVAL, "%s: %" PRIu64 " bytes of code "
 			    "(syssize), expected more than %u", path,
@@ -76,11 +105,11 @@ static int check_sizes(const struct setup_header *h, uint64_t file_size,
 		return fail(why, -EINVAL, "%s: truncated: %" PRIu64 " bytes, "
 			    "its header promises %" PRIu64, path, file_size,
 			    image->offset + image->size);
-	if (image->memory < image->size)
-		return fail(why, -EINVAL, "%s: init_size %" PRIu64 " is less "
+	if (h->init_size < image->size)
+		return fail(why, -EINVAL, "%s: init_size %" PRIu32 " is less "
 			    "than its %" PRIu64 " bytes of code", path,
-			    image->memory, image->size);
-	return 0;
+			    h->init_size, image->size);
+	return find_memory(h, path, image, why);
 }
 
 int x86_bzimage_parse(const uint8_t *head, size_t len, uint64_t file_size,
@@ -96,15 +125,16 @@ int x86_bzimage_parse(const uint8_t *head, size_t len, uint64_t file_size,
 		return fail(why, -EINVAL, "%s: not a bzImage", path);
 	read_header(head, h);
 	err = check_version(h, path, why);
+	end = header_size(head);
+	if (!err && end < HEADER_MIN)
+		err = fail(why, -EINVAL, "%s: setup header of %zu bytes, boot "
+			   "protocol 2.12 has at least %zu", path, end,
+			   HEADER_MIN);
 	if (!err)
 		err = check_sizes(h, file_size, path, image, why);
 	if (err)
 		return err;
-	/*
-	 * The header ends where its jump instruction leads; what follows in
-	 * the file is code and must not get into boot_params.
-	 */
-	end = 0x202u + head[0x201] - X86_HEADER_OFFSET;
+	/* Code must not get into boot_params. */
 	if (end < sizeof(*h))
 		memset((uint8_t *)h + end, 0, sizeof(*h) - end);
 	h->type_of_loader = LOADER_UNKNOWN;

@@ -170,12 +170,31 @@ static void make_header(struct setup_header *h)
 	h->cmdline_size = CMDLINE_MAX;
 }
 
+/*
+ * Two that want the same memory: one's contents would be lost, or the other's
+ * zeros be none. No sums here: neither is known to lie in memory.
+ */
+static int check_overlap(const Elf64_Phdr *a, const Elf64_Phdr *b,
+			 const char *path, struct fail *why)
+{
+	const Elf64_Phdr *low = a->p_paddr <= b->p_paddr ? a : b;
+	const Elf64_Phdr *high = low == a ? b : a;
+
+	if (a->p_type != PT_LOAD || b->p_type != PT_LOAD || !a->p_memsz ||
+	    !b->p_memsz || high->p_paddr - low->p_paddr >= low->p_memsz)
+		return 0;
+	return fail(why, -EINVAL, "%s: segments overlap: %" PRIu64 " bytes at "
+		    "0x%" PRIx64 " reach into %" PRIu64 " bytes at 0x%" PRIx64,
+		    path, (uint64_t)low->p_memsz, (uint64_t)low->p_paddr,
+		    (uint64_t)high->p_memsz, (uint64_t)high->p_paddr);
+}
+
 /* Checks all segments before any is loaded; finds kernel->end. */
 static int check_segments(const struct x86_file *file, const Elf64_Phdr *phdr,
 			  unsigned int count, const struct guest_memory *memory,
 			  struct x86_kernel *kernel, struct fail *why)
 {
-	uint64_t top = 0;
+	const Elf64_Phdr *top = NULL;
 	int err = 0;
 
 	for (unsigned int i = 0; !err && i < count; i++) {
@@ -183,25 +202,28 @@ static int check_segments(const struct x86_file *file, const Elf64_Phdr *phdr,
 
 		if (p->p_type == PT_LOAD || p->p_type == PT_NOTE)
 			err = x86_elf_segment(p, file->size, file->path, why);
-		if (p->p_type == PT_LOAD && p->p_memsz && p->p_paddr >= top) {
-			top = p->p_paddr;
-			kernel->end = top + p->p_memsz;
-		}
+		for (unsigned int j = 0; !err && j < i; j++)
+			err = check_overlap(&phdr[j], p, file->path, why);
+		if (p->p_type == PT_LOAD && p->p_memsz &&
+		    (!top || p->p_paddr > top->p_paddr))
+			top = p;
 	}
 	if (err)
 		return err;
-	if (kernel->end == 0)
+	if (!top)
 		return fail(why, -EINVAL, "%s: no segment to load",
 			    file->path);
+	kernel->end = top->p_paddr + top->p_memsz;
 	/* The topmost alone: it says how much memory all need. */
-	return x86_fits(memory, top, kernel->end - top, file->path, why);
+	return x86_fits(memory, top->p_paddr, top->p_memsz, file->path, why);
 }
 
-static bool is_loaded(uint64_t gpa, const Elf64_Phdr *phdr, unsigned int count)
+/* Zeros behind a segment's contents are no code. */
+static bool has_code(uint64_t gpa, const Elf64_Phdr *phdr, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
 		if (phdr[i].p_type == PT_LOAD && gpa >= phdr[i].p_paddr &&
-		    gpa - phdr[i].p_paddr < phdr[i].p_memsz)
+		    gpa - phdr[i].p_paddr < phdr[i].p_filesz)
 			return true;
 	return false;
 }
@@ -224,9 +246,9 @@ static int load_all(const struct x86_file *file, const Elf64_Ehdr *ehdr,
 		else if (phdr[i].p_type == PT_NOTE)
 			err = read_notes(file, &phdr[i], kernel, why);
 	}
-	if (!err && !is_loaded(kernel->entry, phdr, ehdr->e_phnum))
-		return fail(why, -EINVAL, "%s: entry point 0x%" PRIx64 " lies "
-			    "in none of its segments", file->path,
+	if (!err && !has_code(kernel->entry, phdr, ehdr->e_phnum))
+		return fail(why, -EINVAL, "%s: no segment has code at its "
+			    "entry point 0x%" PRIx64, file->path,
 			    kernel->entry);
 	return err;
 }

@@ -84,7 +84,8 @@ int x86_fits(const struct guest_memory *memory, uint64_t gpa, uint64_t len,
  * @offset: of the code in the file, bytes
  * @size: of the code, bytes
  * @address: where it is to be loaded
- * @memory: bytes that it needs from there while it unpacks itself
+ * @memory: bytes that it needs from there: to move to where its alignment
+ *     allows, and to unpack itself
  */
 struct x86_bzimage {
 	uint64_t offset;
