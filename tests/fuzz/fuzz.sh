@@ -22,6 +22,14 @@ parts() {
 		files="vmm/control_message.c vmm/json_stream.c virtio/fail.c"
 		libs=-ljansson
 		longest=4096 ;;
+	kernel)
+		files="tests/fuzz/kernel_view.c
+			vmm/x86_64/acpi.c vmm/x86_64/acpi_aml.c
+			vmm/x86_64/boot.c vmm/x86_64/bzimage.c
+			vmm/x86_64/elf.c vmm/x86_64/entry.c
+			vmm/x86_64/memory.c virtio/fail.c virtio/memory.c"
+		libs=-Wl,--wrap=x86_set_entry
+		longest=8192 ;;
 	manifest)
 		files="vmm/manifest.c virtio/fail.c"
 		libs=

@@ -7,11 +7,12 @@
 # reach new code, NAME-crash-* what kills the target. Whoever mends that copies
 # the input to tests/fuzz/corpus/NAME/found-WHAT. A new target needs a source
 # here, a line in fuzz.sh, and a corpus.
-FUZZ_TARGETS = control manifest options state vsock
+FUZZ_TARGETS = control kernel manifest options state vsock
 FUZZ_SECONDS = 300
 
 fuzz_replays = \
 	tests/fuzz/replay_control \
+	tests/fuzz/replay_kernel \
 	tests/fuzz/replay_manifest \
 	tests/fuzz/replay_options \
 	tests/fuzz/replay_state \
@@ -21,6 +22,13 @@ TESTS += $(fuzz_replays)
 fuzz_replay = tests/fuzz/replay.c tests/fuzz/target.h
 tests_fuzz_replay_control_SOURCES = tests/fuzz/fuzz_control.c $(fuzz_replay)
 tests_fuzz_replay_control_LDADD = libvmm.a libvirtio.a $(JANSSON_LIBS)
+# It takes note of the kernel instead of setting registers, which need a KVM.
+tests_fuzz_replay_kernel_SOURCES = tests/fuzz/fuzz_kernel.c \
+	tests/fuzz/kernel_view.c \
+	tests/fuzz/kernel_world.h \
+	$(fuzz_replay)
+tests_fuzz_replay_kernel_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=x86_set_entry
+tests_fuzz_replay_kernel_LDADD = libvmm.a libvirtio.a
 tests_fuzz_replay_manifest_SOURCES = tests/fuzz/fuzz_manifest.c $(fuzz_replay)
 tests_fuzz_replay_manifest_LDADD = libvmm.a libvirtio.a
 tests_fuzz_replay_options_SOURCES = tests/fuzz/fuzz_options.c $(fuzz_replay)
@@ -40,7 +48,7 @@ tests_fuzz_replay_vsock_LDFLAGS = $(AM_LDFLAGS) \
 tests_fuzz_replay_vsock_LDADD = libdevices.a libfake.a libvirtio.a $(FDT_LIBS)
 
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.sh tests/fuzz/make-corpus.py \
-	tests/fuzz/make-vsock-corpus.py
+	tests/fuzz/make-kernel-corpus.py tests/fuzz/make-vsock-corpus.py
 
 .PHONY: fuzz
 fuzz:
