@@ -137,8 +137,11 @@ void machine_free(struct machine *m);
 /** machine_status() - "running", "paused", "prelaunch" (QMP RunState) */
 const char *machine_status(const struct machine *m);
 bool machine_is_running(const struct machine *m);
-/** machine_is_busy() - it must not be freed yet: it is being saved */
-bool machine_is_busy(const struct machine *m);
+/**
+ * machine_saving() - is it being saved? It must not be freed until it has been
+ * Return: the path of the snapshot, or NULL.
+ */
+const char *machine_saving(const struct machine *m);
 /** machine_stop() - park all vCPUs; no-op when paused */
 void machine_stop(struct machine *m);
 /** machine_cont() - let them run; no-op when running */

@@ -296,7 +296,9 @@ void machine_take_tasks(struct machine *m, struct machine *old)
 	}
 }
 
-bool machine_is_busy(const struct machine *m)
+const char *machine_saving(const struct machine *m)
 {
-	return m->task[MACHINE_SAVE];
+	const struct machine_task *t = m->task[MACHINE_SAVE];
+
+	return t ? t->path : NULL;
 }

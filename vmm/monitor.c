@@ -117,10 +117,13 @@ static bool replace(struct monitor *mon, struct machine *new)
 
 static int may_replace(const struct monitor *mon, struct fail *why)
 {
+	const char *saving = mon->machine ? machine_saving(mon->machine) : NULL;
+
 	if (mon->reason)
 		return fail(why, -ESHUTDOWN, "the machine is ending");
-	if (mon->machine && machine_is_busy(mon->machine))
-		return fail(why, -EBUSY, "a snapshot is being saved");
+	if (saving)
+		return fail(why, -EBUSY, "snapshot %s is still being saved: "
+			    "wait for that to end", saving);
 	return 0;
 }
 

@@ -3,7 +3,7 @@
 #
 # A machine put in the place of another one in the same process: snapshot-load
 # over a running guest and into a process that waits for it, system_reset; and
-# when that fails, the guest that was there goes on.
+# when that fails, or must not be, the guest that was there goes on.
 
 . "${0%/*}/lib.sh"
 
@@ -50,6 +50,13 @@ says()
 grown()
 {
 	[ "$(wc -c <"$work/out")" -gt "$1" ]
+}
+
+# All of this snapshot's files are written, beside the place it goes to.
+written()
+{
+	set -- "${1%/*}/.${1##*/}.tmp-"*/manifest
+	[ -s "$1" ]
 }
 
 # The last lines are the numbers from 0 on, whatever came before.
@@ -104,6 +111,39 @@ check "a third guest runs" wait_for has_lines "$work/out" 5
 check "it is reset while it runs" ctl system_reset
 check "it powers off: status 0" ends
 check "it had begun anew" ends_with_numbers
+
+# A save ends by a rename under a lock on the directory above. It waits while
+# somebody else holds that, ten seconds at most.
+mkdir "$work/slow"
+start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+check "a fourth guest runs" wait_for has_lines "$work/out" 1
+exec 9<"$work/slow"
+flock 9
+ctl snapshot-save "path=$work/slow/held" >"$work/answer" 2>&1 9<&- &
+saver=$!
+check "it is being saved" wait_for written "$work/slow/held"
+check "snapshot-load is refused while a save is under way" \
+	ctl_fails "slow/held is still being saved" \
+	snapshot-load "path=$work/saved"
+check "so is system_reset" \
+	ctl_fails "slow/held is still being saved" system_reset
+check "so is a second save" \
+	ctl_fails "one at a time: .*slow/held is being saved" \
+	snapshot-save "path=$work/slow/second"
+check "the guest goes on meanwhile" wait_for grown "$(wc -c <"$work/out")"
+check "the save is still under way" kill -0 "$saver"
+check "nothing is in its place" test ! -e "$work/slow/held"
+flock -u 9
+exec 9<&-
+check "the save ends well" wait "$saver"
+check "its snapshot is whole" ctl snapshot-verify "path=$work/slow/held"
+check "the guest powers off: status 0" ends
+check "it has lost nothing" diff "$work/want" "$work/out"
+start restore "$work/slow/held"
+check "the snapshot runs: status 0" ends
+tail -c "$(wc -c <"$work/out")" "$work/want" >"$work/rest"
+check "it goes on with what came next" cmp "$work/rest" "$work/out"
+check "it is not at the end yet" test -s "$work/out"
 
 start restore --incoming
 check "a process waits for a snapshot" wait_for test -S "$work/control"
