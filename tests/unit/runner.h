@@ -7,8 +7,15 @@
 #define WHERRY_TESTS_UNIT_RUNNER_H
 
 #include <check.h>
+#include <string.h>
+
 /* An old name of ck_abort_msg(); ours is a function (virtio/fail.h). */
 #undef fail
+
+/** ck_says() - the reason in a struct fail names what it should */
+#define ck_says(why, needle) \
+	ck_assert_msg(strstr((why)->text, (needle)), \
+		      "reason \"%s\" does not say \"%s\"", (why)->text, needle)
 
 /**
  * struct unit_case - one row of a test program's table

@@ -427,7 +427,7 @@ START_TEST(path_without_room_for_a_port_is_refused)
 	snprintf(path, sizeof(path), "%s/%0*d", vbed.dir, 97, 0);
 	ck_assert_int_eq(vsock_unix_init(&unx, vbed.loop, &options, &why),
 			 -ENAMETOOLONG);
-	ck_assert_ptr_nonnull(strstr(why.text, "97 bytes"));
+	ck_says(&why, "97 bytes");
 	vsock_unix_destroy(&unx);
 	snprintf(path, sizeof(path), "%s/%0*d", vbed.dir, 96, 0);
 	ck_assert_msg(!vsock_unix_init(&unx, vbed.loop, &options, &why), "%s",

@@ -94,9 +94,4 @@ uint16_t bed_pop(struct virtq *q);
 /** bed_use() - pop @count chains and push them back with length 0 */
 void bed_use(struct virtq *q, unsigned int count);
 
-/** ck_says() - the reason names what it should */
-#define ck_says(why, needle) \
-	ck_assert_msg(strstr((why)->text, (needle)), \
-		      "reason \"%s\" does not say \"%s\"", (why)->text, needle)
-
 #endif

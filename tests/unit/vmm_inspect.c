@@ -240,7 +240,7 @@ START_TEST(memory_is_read_when_asked_to)
 	expect_member(all, "memory-verified", "false");
 	json_decref(all);
 	ck_assert_int_eq(run(true), MACHINE_EXIT_ERROR);
-	ck_assert(fixture_says("snapshot snap: memory: damaged: CRC32C"));
+	ck_says(&fixture.why, "snapshot snap: memory: damaged: CRC32C");
 	ck_assert_str_eq(output, "");
 	free(output);
 }
@@ -255,12 +255,12 @@ START_TEST(a_damaged_one_is_refused_with_the_reason)
 	ck_assert_int_eq(pwrite(fd, "X", 1, 100), 1);
 	close(fd);
 	ck_assert_int_eq(run(false), MACHINE_EXIT_ERROR);
-	ck_assert(fixture_says("snapshot snap: state.dtb: damaged: CRC32C"));
+	ck_says(&fixture.why, "snapshot snap: state.dtb: damaged: CRC32C");
 	ck_assert_str_eq(output, "");
 	free(output);
 	fixture.path = "nowhere";
 	ck_assert_int_eq(run(false), MACHINE_EXIT_ERROR);
-	ck_assert(fixture_says("snapshot nowhere: "));
+	ck_says(&fixture.why, "snapshot nowhere: ");
 	free(output);
 }
 END_TEST
@@ -269,8 +269,8 @@ START_TEST(what_is_missing_is_named)
 {
 	save(TREE_NO_CPUS);
 	ck_assert_int_eq(run(false), MACHINE_EXIT_ERROR);
-	ck_assert(fixture_says("snapshot snap: "));
-	ck_assert(fixture_says("property cpus is missing"));
+	ck_says(&fixture.why, "snapshot snap: ");
+	ck_says(&fixture.why, "property cpus is missing");
 	free(output);
 }
 END_TEST

@@ -165,11 +165,3 @@ size_t fixture_read_file(const char *name, void *data, size_t size)
 	close(fd);
 	return len;
 }
-
-bool fixture_says(const char *text)
-{
-	if (strstr(fixture.why.text, text))
-		return true;
-	printf("# \"%s\" does not say \"%s\"\n", fixture.why.text, text);
-	return false;
-}

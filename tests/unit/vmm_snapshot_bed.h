@@ -5,8 +5,6 @@
 #ifndef WHERRY_TESTS_UNIT_VMM_SNAPSHOT_BED_H
 #define WHERRY_TESTS_UNIT_VMM_SNAPSHOT_BED_H
 
-#include <stdbool.h>
-
 #include "vmm/snapshot.h"
 
 #define FIXTURE_PAGE	4096u
@@ -67,8 +65,5 @@ unsigned int fixture_entries(void);
 void fixture_write_file(const char *name, const void *data, size_t len);
 /** fixture_read_file() - Return: how many bytes; asserts that they fit */
 size_t fixture_read_file(const char *name, void *data, size_t size);
-
-/** fixture_says() - is @text part of the last reason? Prints it if not. */
-bool fixture_says(const char *text);
 
 #endif

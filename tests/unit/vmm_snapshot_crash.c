@@ -259,7 +259,7 @@ START_TEST(foreign_directory_made_meanwhile_is_not_replaced)
 	};
 
 	ck_assert_int_eq(snapshot_write_job(&job, NULL, &fixture.why), -EEXIST);
-	ck_assert(fixture_says("thesis.tex"));
+	ck_says(&fixture.why, "thesis.tex");
 	ck_assert_int_eq(access("snap/thesis.tex", F_OK), 0);
 	ck_assert_uint_eq(fixture_entries(), 1);
 }

@@ -201,7 +201,7 @@ START_TEST(a_save_given_up_leaves_the_old_one)
 	ck_assert_int_eq(fixture_save(), 0);
 	ram = enlarge(&old);
 	ck_assert_int_eq(save_heard(&h), -ECANCELED);
-	ck_assert(fixture_says("given up"));
+	ck_says(&fixture.why, "given up");
 	ck_assert_uint_eq(h.copied, _i == SNAPSHOT_SYNCING);
 	ck_assert_int_eq(fixture_saved("snap"), 1);
 	ck_assert_uint_eq(fixture_entries(), 1);
@@ -276,7 +276,7 @@ START_TEST(path_without_a_name_is_refused)
 
 	fixture.path = paths[_i];
 	ck_assert_int_eq(fixture_save(), -EINVAL);
-	ck_assert(fixture_says("does not end with a name"));
+	ck_says(&fixture.why, "does not end with a name");
 }
 END_TEST
 
@@ -314,7 +314,7 @@ START_TEST(existing_foreign_directory_is_not_replaced)
 	ck_assert_int_eq(mkdir("snap", 0755), 0);
 	fixture_write_file("snap/thesis.tex", "42", 2);
 	ck_assert_int_eq(fixture_save(), -EEXIST);
-	ck_assert(fixture_says("thesis.tex"));
+	ck_says(&fixture.why, "thesis.tex");
 	ck_assert_int_eq(access("snap/thesis.tex", F_OK), 0);
 	ck_assert_uint_eq(fixture_entries(), 1);
 }
@@ -326,7 +326,7 @@ START_TEST(snapshot_with_a_foreign_file_is_not_replaced)
 	fixture_write_file("snap/notes", "42", 2);
 	fixture_generation(2);
 	ck_assert_int_eq(fixture_save(), -EEXIST);
-	ck_assert(fixture_says("notes"));
+	ck_says(&fixture.why, "notes");
 	ck_assert_int_eq(fixture_saved("snap"), 1);
 	ck_assert_uint_eq(fixture_entries(), 1);
 }
@@ -337,7 +337,7 @@ START_TEST(directory_with_another_manifest_is_not_replaced)
 	ck_assert_int_eq(mkdir("snap", 0755), 0);
 	fixture_write_file("snap/manifest", "version: 1\n", 11);
 	ck_assert_int_eq(fixture_save(), -EEXIST);
-	ck_assert(fixture_says("manifest"));
+	ck_says(&fixture.why, "manifest");
 	ck_assert_int_eq(access("snap/manifest", F_OK), 0);
 }
 END_TEST
@@ -346,7 +346,7 @@ START_TEST(file_is_not_replaced)
 {
 	fixture_write_file("snap", "42", 2);
 	ck_assert_int_eq(fixture_save(), -ENOTDIR);
-	ck_assert(fixture_says("it is a file"));
+	ck_says(&fixture.why, "it is a file");
 	ck_assert_uint_eq(fixture_entries(), 1);
 }
 END_TEST
@@ -357,7 +357,7 @@ START_TEST(symbolic_link_is_not_replaced)
 	ck_assert_int_eq(symlink("snap", "link"), 0);
 	fixture.path = "link";
 	ck_assert_int_eq(fixture_save(), -ENOTDIR);
-	ck_assert(fixture_says("it is a symbolic link"));
+	ck_says(&fixture.why, "it is a symbolic link");
 	ck_assert_uint_eq(fixture_entries(), 2);
 }
 END_TEST
@@ -366,11 +366,11 @@ START_TEST(missing_parent_is_named)
 {
 	fixture.path = "no/snap";
 	ck_assert_int_eq(fixture_save(), -ENOENT);
-	ck_assert(fixture_says("no/snap"));
+	ck_says(&fixture.why, "no/snap");
 	fixture_write_file("file", "", 0);
 	fixture.path = "file/snap";
 	ck_assert_int_eq(fixture_save(), -ENOTDIR);
-	ck_assert(fixture_says("file/snap"));
+	ck_says(&fixture.why, "file/snap");
 }
 END_TEST
 
@@ -383,7 +383,7 @@ START_TEST(parent_without_permission_is_named)
 		ck_assert_int_eq(seteuid(65534), 0);
 	fixture.path = "closed/snap";
 	ck_assert_int_eq(fixture_save(), -EACCES);
-	ck_assert(fixture_says("closed/snap"));
+	ck_says(&fixture.why, "closed/snap");
 	ck_assert_int_eq(seteuid(getuid()), 0);
 }
 END_TEST
@@ -396,7 +396,7 @@ START_TEST(too_long_a_name_is_refused)
 	path[244] = '\0';
 	fixture.path = path;
 	ck_assert_int_eq(fixture_save(), -ENAMETOOLONG);
-	ck_assert(fixture_says("too long"));
+	ck_says(&fixture.why, "too long");
 	path[243] = '\0';
 	ck_assert_int_eq(fixture_save(), 0);
 	memset(path, '/', sizeof(path) - 2);
@@ -455,8 +455,8 @@ START_TEST(failed_save_leaves_old_snapshot)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
 	ck_assert_int_eq(fixture_save(), -EFBIG);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
-	ck_assert(fixture_says("snap"));
-	ck_assert(fixture_says("memory"));
+	ck_says(&fixture.why, "snap");
+	ck_says(&fixture.why, "memory");
 	ck_assert_int_eq(fixture_saved("snap"), 1);
 	ck_assert_uint_eq(fixture_entries(), 1);
 }
@@ -478,7 +478,7 @@ START_TEST(full_disk_leaves_old_snapshot)
 	ck_assert_int_eq(fixture_save(), 0);
 	memset(fixture.memory.region[0].host, 1, FIXTURE_RAM);
 	ck_assert_int_eq(fixture_save(), -ENOSPC);
-	ck_assert(fixture_says("disk/snap"));
+	ck_says(&fixture.why, "disk/snap");
 	ck_assert_int_eq(fixture_saved("disk/snap"), 1);
 	/* All that it had written is free again. */
 	memset(fixture.memory.region[0].host, 0, FIXTURE_RAM);
