@@ -50,12 +50,13 @@ state_tests = \
 	tests/unit/vmm_snapshot_save
 check_PROGRAMS += $(state_tests)
 TESTS += $(state_tests)
+state_bed = tests/unit/virtio_state_bed.c tests/unit/virtio_state_bed.h
 snapshot_bed = tests/unit/vmm_snapshot_bed.c tests/unit/vmm_snapshot_bed.h
 state_libs = libunit.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
 snapshot_libs = libunit.a libvmm.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
-tests_unit_virtio_state_SOURCES = tests/unit/virtio_state.c
+tests_unit_virtio_state_SOURCES = tests/unit/virtio_state.c $(state_bed)
 tests_unit_virtio_state_LDADD = $(state_libs)
-tests_unit_virtio_state_write_SOURCES = tests/unit/virtio_state_write.c
+tests_unit_virtio_state_write_SOURCES = tests/unit/virtio_state_write.c $(state_bed)
 tests_unit_virtio_state_write_LDADD = $(state_libs)
 tests_unit_vmm_manifest_SOURCES = tests/unit/vmm_manifest.c
 tests_unit_vmm_manifest_LDADD = $(snapshot_libs)

@@ -3,13 +3,9 @@
  * Saved state, reading: what was written comes back, and nothing else is
  * accepted. Writing and the check: virtio_state_write.c.
  */
-#include "tests/unit/runner.h"
+#include "tests/unit/virtio_state_bed.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "virtio/state.h"
 
 struct thing {
 	uint8_t u8;
@@ -39,48 +35,6 @@ static const struct thing some_thing = {
 	.u64 = UINT64_MAX, .blob = { 1, 2, 3, 4, 5 }, .size = 7,
 	.uuid = { 9, 8, 7 },
 };
-
-static struct state_writer writer;
-static struct state_node root;
-static struct fail why;
-
-static void setup(void)
-{
-	ck_assert_int_eq(state_writer_init(&writer), 0);
-	memset(&why, 0, sizeof(why));
-}
-
-static void teardown(void)
-{
-	state_writer_free(&writer);
-}
-
-static bool says(const char *text)
-{
-	if (strstr(why.text, text))
-		return true;
-	printf("# \"%s\" does not say \"%s\"\n", why.text, text);
-	return false;
-}
-
-static int finish(void)
-{
-	const void *data;
-	size_t len;
-	int ret;
-
-	ret = state_writer_finish(&writer, &data, &len, &why);
-	if (!ret)
-		state_root(&root, data);
-	return ret;
-}
-
-static void finish_well(void)
-{
-	int ret = finish();
-
-	ck_assert_msg(!ret, "%s", why.text);
-}
 
 START_TEST(every_kind_of_field_comes_back)
 {
@@ -172,7 +126,7 @@ START_TEST(unread_property_is_refused)
 	/* Reading one twice is not reading two. */
 	ck_assert_int_eq(state_get_u32(&root, "known", &value, &why), 0);
 	ck_assert_int_eq(state_leave(&root, &why), -EINVAL);
-	ck_assert(says("node /: property later is not known here"));
+	ck_says(&why, "node /: property later is not known here");
 }
 END_TEST
 
@@ -188,7 +142,7 @@ START_TEST(unread_node_is_refused)
 	ck_assert_int_eq(state_enter(&root, &node, &why, "vcpu@0"), 0);
 	ck_assert_int_eq(state_leave(&node, &why), 0);
 	ck_assert_int_eq(state_leave(&root, &why), -EINVAL);
-	ck_assert(says("node /: subnode gpu@1 is not known here"));
+	ck_says(&why, "node /: subnode gpu@1 is not known here");
 }
 END_TEST
 
@@ -202,7 +156,7 @@ START_TEST(node_that_was_not_left_is_refused)
 	finish_well();
 	ck_assert_int_eq(state_enter(&root, &node, &why, "vcpu@0"), 0);
 	ck_assert_int_eq(state_leave(&root, &why), -EINVAL);
-	ck_assert(says("vcpu@0"));
+	ck_says(&why, "vcpu@0");
 	ck_assert_int_eq(state_leave(&node, &why), -EINVAL);
 	ck_assert_int_eq(state_leave(&root, &why), -EINVAL);
 }
@@ -216,7 +170,7 @@ START_TEST(missing_property_is_refused)
 	finish_well();
 	ck_assert_int_eq(state_get(&root, &thing_table, &thing, &why),
 			 -ENOENT);
-	ck_assert(says("node /: property flag is missing"));
+	ck_says(&why, "node /: property flag is missing");
 	ck_assert(state_has(&root, "u8"));
 	ck_assert(!state_has(&root, "flag"));
 }
@@ -231,7 +185,7 @@ START_TEST(missing_node_is_refused)
 	finish_well();
 	ck_assert_int_eq(state_enter(&root, &node, &why, "vcpu@%u", 1),
 			 -ENOENT);
-	ck_assert(says("node /: subnode vcpu@1 is missing"));
+	ck_says(&why, "node /: subnode vcpu@1 is missing");
 }
 END_TEST
 
@@ -251,7 +205,7 @@ START_TEST(node_is_found_by_its_full_name_alone)
 	ck_assert_str_eq(node.name, "serial");
 	ck_assert_int_eq(state_leave(&node, &why), 0);
 	ck_assert_int_eq(state_leave(&root, &why), -EINVAL);
-	ck_assert(says("serial@evil"));
+	ck_says(&why, "serial@evil");
 }
 END_TEST
 
@@ -300,8 +254,8 @@ START_TEST(out_of_range_value_is_refused_by_name)
 	ck_assert_int_eq(state_enter(&root, &node, &why, "queue@2"), 0);
 	ck_assert_int_eq(state_get(&node, &range_table, &thing, &why),
 			 -ERANGE);
-	ck_assert(says("node /queue@2: property value: value 0x"));
-	ck_assert(says("0xa .. 0x14 expected"));
+	ck_says(&why, "node /queue@2: property value: value 0x");
+	ck_says(&why, "0xa .. 0x14 expected");
 }
 END_TEST
 
@@ -327,7 +281,7 @@ START_TEST(value_wider_than_the_member_is_refused)
 	state_put_u32(&writer, "value", 256);
 	finish_well();
 	ck_assert_int_eq(state_get(&root, &table, &thing, &why), -ERANGE);
-	ck_assert(says("0 .. 0xff expected"));
+	ck_says(&why, "0 .. 0xff expected");
 }
 END_TEST
 
@@ -340,7 +294,7 @@ START_TEST(value_that_must_match_is_refused_by_name)
 	thing.size = 8;
 	ck_assert_int_eq(state_get(&root, &thing_table, &thing, &why),
 			 -EINVAL);
-	ck_assert(says("property size: value 0x7, but 0x8 in this machine"));
+	ck_says(&why, "property size: value 0x7, but 0x8 in this machine");
 	ck_assert_uint_eq(thing.size, 8);
 }
 END_TEST
@@ -368,7 +322,7 @@ START_TEST(bytes_that_must_match_are_refused_by_name)
 	thing.uuid[2]++;
 	ck_assert_int_eq(state_get(&root, &thing_table, &thing, &why),
 			 -EINVAL);
-	ck_assert(says("property uuid: 3 bytes"));
+	ck_says(&why, "property uuid: 3 bytes");
 }
 END_TEST
 
@@ -385,7 +339,7 @@ START_TEST(wrong_length_is_refused)
 	state_put_u64(&writer, "value", 15);
 	finish_well();
 	ck_assert_int_eq(state_get_u64(&root, "u32", &u64, &why), -EINVAL);
-	ck_assert(says("node /: property u32: 4 bytes long, 8 expected"));
+	ck_says(&why, "node /: property u32: 4 bytes long, 8 expected");
 	ck_assert_int_eq(state_get_u32(&root, "u64", &u32, &why), -EINVAL);
 	ck_assert_int_eq(state_get_exact(&root, "blob", blob, 5, &why),
 			 -EINVAL);
@@ -408,7 +362,7 @@ START_TEST(string_without_a_nul_at_its_end_is_refused)
 	finish_well();
 	ck_assert_int_eq(state_get_string(&root, "text", &text, &why),
 			 -EINVAL);
-	ck_assert(says("property text: a string"));
+	ck_says(&why, "property text: a string");
 }
 END_TEST
 
@@ -428,7 +382,7 @@ START_TEST(error_names_the_path_of_the_node)
 	ck_assert_int_eq(state_enter(&a, &b, &why, "b@1"), 0);
 	ck_assert_int_eq(state_enter(&b, &c, &why, "c"), 0);
 	ck_assert_int_eq(state_get_u32(&c, "x", &value, &why), -ENOENT);
-	ck_assert(says("node /a/b@1/c: property x is missing"));
+	ck_says(&why, "node /a/b@1/c: property x is missing");
 }
 END_TEST
 
@@ -440,7 +394,7 @@ START_TEST(value_out_of_range_is_not_saved)
 	state_put(&writer, &range_table, &thing);
 	state_end(&writer);
 	ck_assert_int_eq(finish(), -ERANGE);
-	ck_assert(says("property value: value 0x15 is out of range"));
+	ck_says(&why, "property value: value 0x15 is out of range");
 }
 END_TEST
 
@@ -470,5 +424,6 @@ int main(void)
 		UNIT_TEST(value_out_of_range_is_not_saved),
 	};
 
-	return UNIT_RUN("state", cases, setup, teardown);
+	return UNIT_RUN("state", cases, state_bed_setup,
+			state_bed_teardown);
 }

@@ -3,7 +3,7 @@
  * Saved state, writing, and the check: what is written is accepted, and what
  * could not have been written is not.
  */
-#include "tests/unit/runner.h"
+#include "tests/unit/virtio_state_bed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,50 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "virtio/state.h"
-
-static struct state_writer writer;
-static struct state_node root;
-static struct fail why;
-
-static void setup(void)
-{
-	ck_assert_int_eq(state_writer_init(&writer), 0);
-	memset(&why, 0, sizeof(why));
-}
-
-static void teardown(void)
-{
-	state_writer_free(&writer);
-}
-
-static bool says(const char *text)
-{
-	if (strstr(why.text, text))
-		return true;
-	printf("# \"%s\" does not say \"%s\"\n", why.text, text);
-	return false;
-}
-
-static int finish(void)
-{
-	const void *data;
-	size_t len;
-	int ret;
-
-	ret = state_writer_finish(&writer, &data, &len, &why);
-	if (!ret)
-		state_root(&root, data);
-	return ret;
-}
-
-static void finish_well(void)
-{
-	int ret = finish();
-
-	ck_assert_msg(!ret, "%s", why.text);
-}
-
 START_TEST(first_error_sticks)
 {
 	state_put_u32(&writer, "first bad", 1);
@@ -65,7 +21,7 @@ START_TEST(first_error_sticks)
 	state_put_u32(&writer, "good", 1);
 	state_end(&writer);
 	ck_assert_int_eq(finish(), -EINVAL);
-	ck_assert(says("\"first bad\" is no name for a property"));
+	ck_says(&why, "\"first bad\" is no name for a property");
 }
 END_TEST
 
@@ -79,7 +35,7 @@ START_TEST(bad_name_is_not_written)
 	state_begin(&writer, "%s", names[_i]);
 	state_end(&writer);
 	ck_assert_int_eq(finish(), -EINVAL);
-	ck_assert(says("is no name for a node"));
+	ck_says(&why, "is no name for a node");
 	ck_assert(!state_name_valid(names[_i], strlen(names[_i]), true));
 }
 END_TEST
@@ -116,7 +72,7 @@ START_TEST(what_would_be_refused_is_not_written)
 		break;
 	}
 	ck_assert_int_eq(finish(), -EINVAL);
-	ck_assert(says("saved state: "));
+	ck_says(&why, "saved state: ");
 }
 END_TEST
 
@@ -140,7 +96,7 @@ START_TEST(buffer_grows_up_to_the_cap)
 	ck_assert_int_eq(state_writer_init(&writer), 0);
 	state_put_blob(&writer, "blob", blob, STATE_SIZE_MAX - 20);
 	ck_assert_int_eq(finish(), -EFBIG);
-	ck_assert(says("larger than 4194304 bytes"));
+	ck_says(&why, "larger than 4194304 bytes");
 	free(blob);
 }
 END_TEST
@@ -319,7 +275,7 @@ START_TEST(too_large_a_tree_is_refused)
 	uint8_t *data = calloc(1, STATE_SIZE_MAX + 1);
 
 	ck_assert_int_eq(state_check(data, STATE_SIZE_MAX + 1, &why), -EINVAL);
-	ck_assert(says("at most 4194304"));
+	ck_says(&why, "at most 4194304");
 	free(data);
 }
 END_TEST
@@ -369,5 +325,6 @@ int main(void)
 		UNIT_TEST(largest_tree_is_checked_in_no_time),
 	};
 
-	return UNIT_RUN("state-write", cases, setup, teardown);
+	return UNIT_RUN("state-write", cases, state_bed_setup,
+			state_bed_teardown);
 }
