@@ -4,7 +4,9 @@
 if HAVE_CHECK
 AM_CFLAGS += $(CHECK_CFLAGS)
 check_LIBRARIES += libunit.a
-libunit_a_SOURCES = tests/unit/runner.c tests/unit/runner.h
+libunit_a_SOURCES = \
+	tests/unit/corpus.c tests/unit/corpus.h \
+	tests/unit/runner.c tests/unit/runner.h
 
 # virtio: nothing but the layer itself and its driver's side.
 virtio_tests = \

@@ -5,13 +5,14 @@
  */
 #include "tests/unit/virtio_state_bed.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <libfdt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "tests/unit/corpus.h"
 
 START_TEST(first_error_sticks)
 {
@@ -239,34 +240,7 @@ END_TEST
 
 START_TEST(corpus_is_judged_by_its_names)
 {
-	const char *source = getenv("WHERRY_SRC");
-	struct dirent **entry;
-	char path[4096];
-	int n;
-
-	snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/state",
-		 source ? source : ".");
-	n = scandir(path, &entry, NULL, alphasort);
-	ck_assert_int_gt(n, 10);
-	for (int i = 0; i < n; free(entry[i++])) {
-		static uint64_t data[8192];
-		const char *name = entry[i]->d_name;
-		bool valid = !strncmp(name, "valid-", 6);
-		char file_path[8192];
-		FILE *file;
-		size_t len;
-
-		if (name[0] == '.' || !strncmp(name, "found-", 6))
-			continue;
-		snprintf(file_path, sizeof(file_path), "%s/%s", path, name);
-		file = fopen(file_path, "rb");
-		ck_assert_ptr_nonnull(file);
-		len = fread(data, 1, sizeof(data), file);
-		fclose(file);
-		ck_assert_msg(!state_check(data, len, &why) == valid,
-			      "%s: %s", name, why.text);
-	}
-	free(entry);
+	corpus_judge("state", state_check);
 }
 END_TEST
 

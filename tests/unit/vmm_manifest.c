@@ -4,13 +4,13 @@
  */
 #include "tests/unit/runner.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/corpus.h"
 #include "vmm/manifest.h"
 
 #define FIRST	"wherry-snapshot 1\n"
@@ -267,37 +267,16 @@ START_TEST(too_long_a_manifest_is_refused)
 }
 END_TEST
 
+static int parse_file(const void *data, size_t len, struct fail *reason)
+{
+	struct manifest m;
+
+	return manifest_parse(data, len, &m, reason);
+}
+
 START_TEST(corpus_is_judged_by_its_names)
 {
-	const char *source = getenv("WHERRY_SRC");
-	static char text[128 << 10];
-	struct dirent **entry;
-	char path[4096];
-	struct manifest m;
-	int n;
-
-	snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/manifest",
-		 source ? source : ".");
-	n = scandir(path, &entry, NULL, alphasort);
-	ck_assert_int_gt(n, 10);
-	for (int i = 0; i < n; free(entry[i++])) {
-		const char *name = entry[i]->d_name;
-		bool valid = !strncmp(name, "valid", 5);
-		char file_path[8192];
-		FILE *file;
-		size_t len;
-
-		if (name[0] == '.' || !strncmp(name, "found-", 6))
-			continue;
-		snprintf(file_path, sizeof(file_path), "%s/%s", path, name);
-		file = fopen(file_path, "rb");
-		ck_assert_ptr_nonnull(file);
-		len = fread(text, 1, sizeof(text), file);
-		fclose(file);
-		ck_assert_msg(!manifest_parse(text, len, &m, &why) == valid,
-			      "%s: %s", name, why.text);
-	}
-	free(entry);
+	corpus_judge("manifest", parse_file);
 }
 END_TEST
 
