@@ -37,6 +37,7 @@ tests_fuzz_replay_state_SOURCES = tests/fuzz/fuzz_state.c $(fuzz_replay)
 tests_fuzz_replay_state_LDADD = libvirtio.a $(FDT_LIBS)
 # It looks on where chains change hands, and brings a loop of its own.
 tests_fuzz_replay_vsock_SOURCES = tests/fuzz/fuzz_vsock.c \
+	tests/fuzz/vsock_backend.c \
 	tests/fuzz/vsock_guest.c \
 	tests/fuzz/vsock_host.c \
 	tests/fuzz/vsock_oracle.c \

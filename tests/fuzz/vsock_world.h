@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The world around the vsock device under fuzzing: a guest (vsock_guest.c), a
- * host with a loop whose clock is a number (vsock_host.c), and the rules that
- * the device is held to (vsock_oracle.c, vsock_rules.c). What happens in it is
- * up to fuzz_vsock.c.
+ * host with a loop whose clock is a number (vsock_host.c) and programs at its
+ * sockets (vsock_backend.c), and the rules that the device is held to
+ * (vsock_oracle.c, vsock_rules.c). What happens in it is up to fuzz_vsock.c.
  *
  * The rules are watched where chains change hands: virtq_pop(), virtq_unpop()
  * and virtq_push() are wrapped by the linker (--wrap), so that what was lent to
@@ -342,6 +342,11 @@ void world_advance(uint64_t ms);
  * @drain: handle doorbells first, as the machine does
  */
 void world_reload(uint64_t cid, bool drain);
+
+/* vsock_backend.c */
+
+/* What the device calls. */
+extern const struct vsock_backend_ops world_backend_ops;
 /** world_conn_at() - Return: one of the connections, NULL: there is none */
 struct world_conn *world_conn_at(unsigned int i);
 /** world_connect() - a host program connects to the guest */

@@ -82,11 +82,13 @@ control_tests = \
 	tests/unit/vmm_inspect \
 	tests/unit/vmm_options \
 	tests/unit/vmm_options_client \
+	tests/unit/vmm_options_vsock \
 	tests/unit/vmm_worker
 check_PROGRAMS += $(control_tests)
 TESTS += $(control_tests)
 control_bed = tests/unit/vmm_control_bed.c tests/unit/vmm_control_bed.h
 ctl_bed = tests/unit/vmm_ctl_bed.c tests/unit/vmm_ctl_bed.h
+options_bed = tests/unit/vmm_options_bed.c tests/unit/vmm_options_bed.h
 control_libs = libunit.a libvmm.a libdevices.a libvirtio.a $(CHECK_LIBS) \
 	$(JANSSON_LIBS)
 tests_unit_devices_unix_socket_SOURCES = tests/unit/devices_unix_socket.c
@@ -108,10 +110,12 @@ tests_unit_vmm_ctl_table_SOURCES = tests/unit/vmm_ctl_table.c
 tests_unit_vmm_ctl_table_LDADD = $(control_libs)
 tests_unit_vmm_inspect_SOURCES = tests/unit/vmm_inspect.c $(snapshot_bed)
 tests_unit_vmm_inspect_LDADD = $(control_libs) $(FDT_LIBS)
-tests_unit_vmm_options_SOURCES = tests/unit/vmm_options.c
+tests_unit_vmm_options_SOURCES = tests/unit/vmm_options.c $(options_bed)
 tests_unit_vmm_options_LDADD = $(control_libs)
-tests_unit_vmm_options_client_SOURCES = tests/unit/vmm_options_client.c
+tests_unit_vmm_options_client_SOURCES = tests/unit/vmm_options_client.c $(options_bed)
 tests_unit_vmm_options_client_LDADD = $(control_libs)
+tests_unit_vmm_options_vsock_SOURCES = tests/unit/vmm_options_vsock.c $(options_bed)
+tests_unit_vmm_options_vsock_LDADD = $(control_libs)
 tests_unit_vmm_worker_SOURCES = tests/unit/vmm_worker.c
 tests_unit_vmm_worker_LDADD = $(control_libs)
 

@@ -3,26 +3,7 @@
  * vmm/options.c: the commands that talk to a machine or look at what one has
  * left: ctl, connect, inspect.
  */
-#include "vmm/options.h"
-
-#include <errno.h>
-#include <string.h>
-
-#include "tests/unit/runner.h"
-
-#define WORDS_MAX 8
-
-/**
- * struct refusal - a command line that cannot be
- * @rule: which rule it breaks
- * @argv: after the program's name
- * @said: what the reason must contain
- */
-struct refusal {
-	const char *rule;
-	const char *argv[WORDS_MAX];
-	const char *said;
-};
+#include "tests/unit/vmm_options_bed.h"
 
 static const struct refusal refusals[] = {
 	{ "ctl_nothing", { "ctl" }, "ctl: a control socket, and" },
@@ -70,36 +51,9 @@ static const struct refusal refusals[] = {
 	  "'--verify'" },
 };
 
-static struct options options;
-static struct fail why;
-
-static int parse(const char *const *words)
-{
-	static char program[] = "wherry";
-	char *argv[WORDS_MAX + 2] = { program };
-	int argc = 1;
-
-	/* Words are read, and pointed to; nobody writes to them. */
-	for (; words[argc - 1]; argc++)
-		argv[argc] = (char *)(uintptr_t)words[argc - 1];
-	why.text[0] = '\0';
-	return options_parse(argc, argv, &options, &why);
-}
-
-#define PARSE(...) parse((const char *const[]){ __VA_ARGS__, NULL })
-
-static void teardown(void)
-{
-	options_free(&options);
-}
-
 START_TEST(refusal_names_what_is_wrong)
 {
-	const struct refusal *r = &refusals[_i];
-
-	ck_assert_msg(parse(r->argv) == -EINVAL, "%s was accepted", r->rule);
-	ck_assert_msg(strstr(why.text, r->said), "%s: '%s' lacks '%s'",
-		      r->rule, why.text, r->said);
+	options_refused(&refusals[_i]);
 }
 END_TEST
 
@@ -181,5 +135,5 @@ int main(void)
 		UNIT_TEST(inspect_takes_a_directory),
 	};
 
-	return UNIT_RUN("vmm_options_client", cases, NULL, teardown);
+	return UNIT_RUN("vmm_options_client", cases, NULL, options_teardown);
 }
