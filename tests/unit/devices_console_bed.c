@@ -25,7 +25,7 @@ void console_bed_setup(void)
 	}
 	bed.loop = loop_new(&bed.why);
 	ck_assert_ptr_nonnull(bed.loop);
-	ck_assert_int_eq(serial_init(&bed.serial, &bed.why), 0);
+	ck_assert_int_eq(serial_init(&serial, &bed.why), 0);
 }
 
 void console_bed_teardown(void)
@@ -37,7 +37,7 @@ void console_bed_teardown(void)
 		if (bed.far[i] >= 0)
 			close(bed.far[i]);
 	}
-	serial_destroy(&bed.serial);
+	serial_destroy(&serial);
 	loop_free(bed.loop);
 }
 
@@ -80,7 +80,7 @@ static void on_quit(void *opaque)
 
 void console_bed_open(const char *spec)
 {
-	bed.console = console_new(bed.loop, &bed.serial, spec, on_quit, NULL,
+	bed.console = console_new(bed.loop, &serial, spec, on_quit, NULL,
 				  &bed.why);
 	ck_assert_msg(bed.console, "%s", bed.why.text);
 }
@@ -89,21 +89,6 @@ void console_bed_run(void)
 {
 	while (loop_run_once(bed.loop, 0) > 0)
 		;
-}
-
-uint8_t guest_in(unsigned int reg)
-{
-	uint8_t byte;
-
-	serial_read(&bed.serial, reg, &byte, 1);
-	return byte;
-}
-
-void guest_out(unsigned int reg, unsigned int value)
-{
-	uint8_t byte = (uint8_t)value;
-
-	serial_write(&bed.serial, reg, &byte, 1);
 }
 
 bool guest_ready(void)

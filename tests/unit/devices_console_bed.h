@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tests of the console stand on: a loop, a serial port, and standard
- * input, output and error that can be replaced and come back.
+ * What the tests of the console stand on: a loop, the serial port of
+ * devices_serial_bed.h, and standard input, output and error that can be
+ * replaced and come back.
  */
 #ifndef WHERRY_TESTS_UNIT_DEVICES_CONSOLE_BED_H
 #define WHERRY_TESTS_UNIT_DEVICES_CONSOLE_BED_H
 
 #include "devices/console.h"
-#include "tests/unit/runner.h"
+#include "tests/unit/devices_serial_bed.h"
 
 /**
  * struct console_bed - the whole
  * @loop: where the console works
- * @serial: its port
  * @console: the console, once console_bed_open() made it
  * @why: reason of the last failure
  * @quits: how often the user asked to quit
@@ -21,7 +21,6 @@
  */
 struct console_bed {
 	struct loop *loop;
-	struct serial serial;
 	struct console *console;
 	struct fail why;
 	unsigned int quits;
@@ -46,9 +45,8 @@ void console_bed_open(const char *spec);
 /** console_bed_run() - let the loop do all it has to do now */
 void console_bed_run(void);
 
-/* The guest: one byte to or from a register. */
-uint8_t guest_in(unsigned int reg);
-void guest_out(unsigned int reg, unsigned int value);
+/* The guest. */
+
 /** guest_ready() - Return: whether THRE is set */
 bool guest_ready(void);
 /** guest_print() - send, never looking at THRE */

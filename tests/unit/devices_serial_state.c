@@ -2,80 +2,12 @@
 /*
  * devices/serial.c: what of a port survives a save, and what a load refuses.
  */
-#include "devices/serial.h"
+#include "tests/unit/devices_serial_bed.h"
 
 #include <errno.h>
 #include <libfdt.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "tests/unit/runner.h"
-
-static struct serial serial;
 static struct fail why;
-static unsigned int sent_count;
-static unsigned int sent_room;
-
-static bool on_put(void *opaque, uint8_t byte)
-{
-	(void)opaque;
-	(void)byte;
-	return ++sent_count < sent_room;
-}
-
-static void on_room(void *opaque)
-{
-	(void)opaque;
-}
-
-static const struct serial_line line = { .put = on_put, .room = on_room };
-
-static void setup(void)
-{
-	ck_assert_int_eq(serial_init(&serial, &why), 0);
-	serial_connect(&serial, &line, NULL);
-	sent_count = 0;
-	sent_room = 1000;
-	why.text[0] = '\0';
-}
-
-static void teardown(void)
-{
-	serial_destroy(&serial);
-}
-
-static uint8_t in(unsigned int reg)
-{
-	uint8_t value;
-
-	serial_read(&serial, reg, &value, 1);
-	return value;
-}
-
-static void out(unsigned int reg, unsigned int value)
-{
-	uint8_t byte = (uint8_t)value;
-
-	serial_write(&serial, reg, &byte, 1);
-}
-
-/* Edges since the last call. */
-static uint64_t edges(void)
-{
-	uint64_t n;
-
-	return read(serial.irq_fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
-}
-
-static size_t type(const char *text)
-{
-	return serial_receive(&serial, (const uint8_t *)text, strlen(text));
-}
-
-static uint8_t cause(void)
-{
-	return in(SERIAL_IIR) & 0x0f;
-}
 
 /* What a file may say, and what serial_load() has to say to it. */
 struct edit {
@@ -103,9 +35,7 @@ static int reload(const struct edit *edit)
 			fdt_path_offset(w.fdt, "/serial"), edit->name,
 			edit->value), 0);
 	ck_assert_int_eq(state_check(data, len, &why), 0);
-	teardown();
-	ck_assert_int_eq(serial_init(&serial, &why), 0);
-	serial_connect(&serial, &line, NULL);
+	serial_bed_replace();
 	state_root(&root, data);
 	ck_assert_int_eq(state_enter(&root, &node, &why, "serial"), 0);
 	err = serial_load(&serial, &node, &why);
@@ -117,55 +47,57 @@ static int reload(const struct edit *edit)
 
 START_TEST(all_registers_survive_a_save)
 {
-	out(SERIAL_LCR, SERIAL_LCR_DLAB);
-	out(SERIAL_DLL, 1);
-	out(SERIAL_DLM, 2);
-	out(SERIAL_LCR, 0x1b);
-	out(SERIAL_SCR, 0x77);
-	out(SERIAL_FCR, 0xc1);
-	out(SERIAL_MCR, SERIAL_MCR_LOOP | SERIAL_MCR_RTS);
+	guest_out(SERIAL_LCR, SERIAL_LCR_DLAB);
+	guest_out(SERIAL_DLL, 1);
+	guest_out(SERIAL_DLM, 2);
+	guest_out(SERIAL_LCR, 0x1b);
+	guest_out(SERIAL_SCR, 0x77);
+	guest_out(SERIAL_FCR, 0xc1);
+	guest_out(SERIAL_MCR, SERIAL_MCR_LOOP | SERIAL_MCR_RTS);
 	for (unsigned int i = 0; i < 20; i++)
-		out(SERIAL_THR, 'a' + i);
-	out(SERIAL_IER, 0x0f);
+		guest_out(SERIAL_THR, 'a' + i);
+	guest_out(SERIAL_IER, 0x0f);
 	ck_assert_int_eq(reload(NULL), 0);
-	ck_assert_uint_eq(in(SERIAL_SCR), 0x77);
-	ck_assert_uint_eq(in(SERIAL_LCR), 0x1b);
-	ck_assert_uint_eq(in(SERIAL_MCR), SERIAL_MCR_LOOP | SERIAL_MCR_RTS);
-	ck_assert_uint_eq(in(SERIAL_IER), 0x0f);
-	ck_assert_uint_eq(in(SERIAL_IIR), SERIAL_IIR_FIFO | SERIAL_IIR_RLSI);
-	ck_assert_uint_eq(in(SERIAL_LSR), 0x63);
-	ck_assert_uint_eq(in(SERIAL_MSR), SERIAL_MSR_CTS | 0x0a);
+	ck_assert_uint_eq(guest_in(SERIAL_SCR), 0x77);
+	ck_assert_uint_eq(guest_in(SERIAL_LCR), 0x1b);
+	ck_assert_uint_eq(guest_in(SERIAL_MCR),
+			  SERIAL_MCR_LOOP | SERIAL_MCR_RTS);
+	ck_assert_uint_eq(guest_in(SERIAL_IER), 0x0f);
+	ck_assert_uint_eq(guest_in(SERIAL_IIR),
+			  SERIAL_IIR_FIFO | SERIAL_IIR_RLSI);
+	ck_assert_uint_eq(guest_in(SERIAL_LSR), 0x63);
+	ck_assert_uint_eq(guest_in(SERIAL_MSR), SERIAL_MSR_CTS | 0x0a);
 	for (unsigned int i = 0; i < SERIAL_FIFO; i++)
-		ck_assert_uint_eq(in(SERIAL_RBR), 'a' + i);
-	ck_assert_uint_eq(cause(), SERIAL_IIR_THRI);
-	out(SERIAL_LCR, SERIAL_LCR_DLAB);
-	ck_assert_uint_eq(in(SERIAL_DLL), 1);
-	ck_assert_uint_eq(in(SERIAL_DLM), 2);
+		ck_assert_uint_eq(guest_in(SERIAL_RBR), 'a' + i);
+	ck_assert_uint_eq(guest_cause(), SERIAL_IIR_THRI);
+	guest_out(SERIAL_LCR, SERIAL_LCR_DLAB);
+	ck_assert_uint_eq(guest_in(SERIAL_DLL), 1);
+	ck_assert_uint_eq(guest_in(SERIAL_DLM), 2);
 }
 END_TEST
 
 START_TEST(load_repeats_the_edge_of_a_pending_condition)
 {
-	out(SERIAL_IER, SERIAL_IER_RDI);
-	type("a");
+	guest_out(SERIAL_IER, SERIAL_IER_RDI);
+	line_type("a");
 	ck_assert_int_eq(reload(NULL), 0);
-	ck_assert_uint_eq(edges(), 1);
-	in(SERIAL_RBR);
+	ck_assert_uint_eq(guest_edges(), 1);
+	guest_in(SERIAL_RBR);
 	ck_assert_int_eq(reload(NULL), 0);
-	ck_assert_uint_eq(edges(), 0);
+	ck_assert_uint_eq(guest_edges(), 0);
 }
 END_TEST
 
 START_TEST(load_unblocks_a_driver_that_waited_for_room)
 {
-	sent_room = 1;
-	out(SERIAL_IER, SERIAL_IER_THRI);
-	cause();
-	out(SERIAL_THR, 'x');
+	line.sent_room = 1;
+	guest_out(SERIAL_IER, SERIAL_IER_THRI);
+	guest_cause();
+	guest_out(SERIAL_THR, 'x');
 	ck_assert_int_eq(reload(NULL), 0);
-	ck_assert_uint_eq(edges(), 1);
-	ck_assert_uint_eq(cause(), SERIAL_IIR_THRI);
-	ck_assert(in(SERIAL_LSR) & SERIAL_LSR_THRE);
+	ck_assert_uint_eq(guest_edges(), 1);
+	ck_assert_uint_eq(guest_cause(), SERIAL_IIR_THRI);
+	ck_assert(guest_in(SERIAL_LSR) & SERIAL_LSR_THRE);
 }
 END_TEST
 
@@ -180,10 +112,10 @@ static const struct edit bad[] = {
 
 START_TEST(impossible_state_is_refused_and_leaves_the_port_alone)
 {
-	out(SERIAL_SCR, 0x77);
+	guest_out(SERIAL_SCR, 0x77);
 	ck_assert_int_eq(reload(&bad[_i]), bad[_i].err);
 	ck_says(&why, bad[_i].name);
-	ck_assert_uint_eq(in(SERIAL_SCR), 0);
+	ck_assert_uint_eq(guest_in(SERIAL_SCR), 0);
 }
 END_TEST
 
@@ -197,5 +129,6 @@ int main(void)
 			  UNIT_COUNT(bad)),
 	};
 
-	return UNIT_RUN("devices_serial_state", cases, setup, teardown);
+	return UNIT_RUN("devices_serial_state", cases,
+			serial_bed_setup, serial_bed_teardown);
 }

@@ -135,7 +135,9 @@ devices_tests = \
 	tests/unit/devices_vmgenid
 check_PROGRAMS += $(devices_tests)
 TESTS += $(devices_tests)
-console_bed = tests/unit/devices_console_bed.c tests/unit/devices_console_bed.h
+serial_bed = tests/unit/devices_serial_bed.c tests/unit/devices_serial_bed.h
+console_bed = $(serial_bed) \
+	tests/unit/devices_console_bed.c tests/unit/devices_console_bed.h
 devices_libs = libunit.a libdevices.a libfake.a libvirtio.a $(CHECK_LIBS) \
 	$(FDT_LIBS)
 tests_unit_devices_bus_SOURCES = tests/unit/devices_bus.c
@@ -156,9 +158,9 @@ tests_unit_devices_power_SOURCES = tests/unit/devices_power.c
 tests_unit_devices_power_LDADD = $(devices_libs)
 tests_unit_devices_rng_SOURCES = tests/unit/devices_rng.c
 tests_unit_devices_rng_LDADD = $(devices_libs)
-tests_unit_devices_serial_SOURCES = tests/unit/devices_serial.c
+tests_unit_devices_serial_SOURCES = tests/unit/devices_serial.c $(serial_bed)
 tests_unit_devices_serial_LDADD = $(devices_libs)
-tests_unit_devices_serial_state_SOURCES = tests/unit/devices_serial_state.c
+tests_unit_devices_serial_state_SOURCES = tests/unit/devices_serial_state.c $(serial_bed)
 tests_unit_devices_serial_state_LDADD = $(devices_libs)
 tests_unit_devices_virtio_host_SOURCES = tests/unit/devices_virtio_host.c $(virtio_bed)
 tests_unit_devices_virtio_host_LDADD = $(devices_libs)
