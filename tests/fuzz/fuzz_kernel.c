@@ -2,10 +2,10 @@
 /*
  * Fuzz target: a kernel's file, booted in a machine without a KVM.
  *
- * An input is a struct setting and the file's bytes. All of arch_boot() runs
- * but the last step, the registers, of which a wrapper takes note. RAM is a
- * sparse file in which an offset is a guest address, so that SEEK_DATA tells
- * which pages were written, inside RAM and outside.
+ * An input is a setting (kernel_setting.h) and the file's bytes. All of
+ * arch_boot() runs but the last step, the registers, of which a wrapper takes
+ * note. RAM is a sparse file in which an offset is a guest address, so that
+ * SEEK_DATA tells which pages were written, inside RAM and outside.
  *
  * - What is refused: for a reason of one line. If for want of memory, then the
  *   amount that it asks for must do.
@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/fuzz/kernel_setting.h"
 #include "tests/fuzz/kernel_world.h"
 #include "vmm/arch.h"
 #include "vmm/x86_64/boot.h"
@@ -32,27 +33,10 @@
 
 #define PAGE	4096u
 #define MIB	(UINT64_C(1) << 20)
-/* A longer initrd is either one that fits nowhere, or cut. */
-#define INITRD_NOWHERE	0xc0000000u
 /* "The machine", the kernel, the initrd: each may ask for more once. */
 #define TRIES_MAX	4
 
 const char fuzz_target[] = "kernel";
-
-/**
- * struct setting - the machine, before the file in an input; little-endian
- * @ram_pages: RAM
- * @initrd_size: bytes; 0: none
- * @append_size: length of the command line
- * @zeros: the file has so many more, in units of 16 bytes
- */
-struct setting {
-	uint32_t ram_pages;
-	uint32_t initrd_size;
-	uint16_t append_size;
-	uint16_t zeros;
-};
-_Static_assert(sizeof(struct setting) == 12, "known to make-kernel-corpus.py");
 
 /* Of the machine that is being booted. */
 static struct world *booting;
@@ -70,10 +54,10 @@ int __wrap_x86_set_entry(struct vcpu *vcpu, const struct x86_kernel *kernel,
 	return 0;
 }
 
-void require(bool ok)
+void world_violated(const char *file, int line, const char *rule)
 {
-	if (!ok)
-		abort();
+	fprintf(stderr, "%s:%d: broken rule: %s\n", file, line, rule);
+	abort();
 }
 
 static void open_file(struct world_file *file, const char *name)
@@ -312,7 +296,7 @@ static void try_machine(struct world *w, uint64_t ram)
 			      strstr(w->why.text, w->initrd.path);
 		uint64_t need = asked_for(w);
 
-		require(i < TRIES_MAX && need > ram && need <= WORLD_RAM_MAX);
+		require(i < TRIES_MAX && need > ram && need <= KERNEL_RAM_MAX);
 		ram = need;
 		rc = try_boot(w, ram);
 		/* Only what comes after the initrd may be wrong now. */
@@ -323,24 +307,15 @@ static void try_machine(struct world *w, uint64_t ram)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct world *w = get_world();
-	struct setting setting;
-	uint64_t ram, initrd;
+	struct kernel_setting setting;
 
-	if (len < sizeof(setting))
+	if (!kernel_setting_take(&setting, &data, &len))
 		return 0;
-	memcpy(&setting, data, sizeof(setting));
-	data += sizeof(setting);
-	len -= sizeof(setting);
-	ram = (uint64_t)setting.ram_pages * PAGE;
-	if (ram < PAGE || ram > WORLD_RAM_MAX)
-		ram = PAGE + ram % WORLD_RAM_MAX;
-	initrd = setting.initrd_size < INITRD_NOWHERE ?
-		setting.initrd_size % MIB : setting.initrd_size;
-	fill_file(&w->kernel, data, len, len + setting.zeros * UINT64_C(16));
-	fill_file(&w->initrd, data, len < initrd ? len : (size_t)initrd,
-		  initrd);
+	fill_file(&w->kernel, data, len, len + setting.zeros);
+	fill_file(&w->initrd, data, len < setting.initrd_size ? len :
+		  (size_t)setting.initrd_size, setting.initrd_size);
 	memset(w->append, 'a', setting.append_size);
 	w->append[setting.append_size] = '\0';
-	try_machine(w, ram);
+	try_machine(w, setting.ram);
 	return 0;
 }

@@ -12,9 +12,7 @@
 #include "vmm/vm.h"
 #include "vmm/x86_64/kernel.h"
 
-/* More RAM than this is of no interest: some lies above 4 GiB. */
-#define WORLD_RAM_MAX	(UINT64_C(5) << 30)
-/* The first byte behind all guest addresses that may be used. */
+/* The first byte behind all guest addresses that may be used, and some more. */
 #define WORLD_END	(UINT64_C(7) << 30)
 
 /**
@@ -81,8 +79,11 @@ struct world {
 	struct fail why;
 };
 
-/** require() - what must be true, or the process ends */
-void require(bool ok);
+/** require() - a rule: abort() with its text when it is broken */
+#define require(rule) \
+	((rule) ? (void)0 : world_violated(__FILE__, __LINE__, #rule))
+void world_violated(const char *file, int line, const char *rule)
+	__attribute__((noreturn));
 
 /**
  * world_file_bytes() - copy out of a file as the loaders see it

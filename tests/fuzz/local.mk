@@ -24,6 +24,7 @@ tests_fuzz_replay_control_SOURCES = tests/fuzz/fuzz_control.c $(fuzz_replay)
 tests_fuzz_replay_control_LDADD = libvmm.a libvirtio.a $(JANSSON_LIBS)
 # It takes note of the kernel instead of setting registers, which need a KVM.
 tests_fuzz_replay_kernel_SOURCES = tests/fuzz/fuzz_kernel.c \
+	tests/fuzz/kernel_setting.h \
 	tests/fuzz/kernel_view.c \
 	tests/fuzz/kernel_world.h \
 	$(fuzz_replay)

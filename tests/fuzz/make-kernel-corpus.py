@@ -5,8 +5,9 @@
 Usage: make-kernel-corpus.py CORPUS-FOLDER
 
 The inputs are committed; run this again after adding one. Names say what an
-input breaks; "valid-..." break nothing. What a fuzzer found is added to the
-folder by hand, as "found-...".
+input breaks; "valid-..." break nothing, and boot (vmm_kernel_corpus.c among the
+unit tests judges them by that). What a fuzzer found is added to the folder by
+hand, as "found-...".
 """
 import os
 import struct
@@ -17,7 +18,7 @@ NOWHERE = 0xc0000000            # an initrd of 3 GiB
 
 
 def setting(ram=32 * MIB, initrd=0, append=5, zeros=0):
-    """struct setting of fuzz_kernel.c; zeros: bytes behind the file"""
+    """As kernel_setting.h has it; zeros: bytes behind the file"""
     assert ram % 4096 == 0 and zeros % 16 == 0
     return struct.pack("<IIHH", ram // 4096, initrd, append, zeros // 16)
 
@@ -60,7 +61,7 @@ def bzimage(code=None, **fields):
 def bzimages():
     plain = setting()
     good = bzimage()
-    yield "valid", plain + good
+    yield "valid-good", plain + good
     yield "valid-protocol-2.12", plain + bzimage(
         version=0x20c, jump=0x62eb, xloadflags=1)
     yield "valid-protocol-2.13", plain + bzimage(version=0x20d, jump=0x66eb)
@@ -180,7 +181,7 @@ class Elf:
 
 
 def elf_segments():
-    yield "valid", Elf().load()
+    yield "valid-good", Elf().load()
     yield "valid-bss", Elf().load(memsz=0x3000)
     yield "valid-bss-alone", Elf().load().segment(LOAD, b"", 0x300000,
                                                   memsz=0x10000)
@@ -311,9 +312,11 @@ def neither():
 def write(folder, prefix, inputs):
     seen = set()
     for name, data in inputs:
+        word = "valid-" if name.startswith("valid") else ""
+        name = word + prefix + name[len(word):]
         assert name not in seen, name
         seen.add(name)
-        with open(os.path.join(folder, prefix + name), "wb") as file:
+        with open(os.path.join(folder, name), "wb") as file:
             file.write(data)
 
 

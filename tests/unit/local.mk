@@ -170,7 +170,8 @@ x86_tests = \
 	tests/unit/vmm_acpi \
 	tests/unit/vmm_cpuid \
 	tests/unit/vmm_elf \
-	tests/unit/vmm_kernel
+	tests/unit/vmm_kernel \
+	tests/unit/vmm_kernel_corpus
 check_PROGRAMS += $(x86_tests)
 TESTS += $(x86_tests)
 x86_libs = libunit.a libvmm.a libdevices.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
@@ -183,6 +184,8 @@ tests_unit_vmm_elf_SOURCES = tests/unit/vmm_elf.c $(kernel_bed)
 tests_unit_vmm_elf_LDADD = $(x86_libs)
 tests_unit_vmm_kernel_SOURCES = tests/unit/vmm_kernel.c $(kernel_bed)
 tests_unit_vmm_kernel_LDADD = $(x86_libs)
+tests_unit_vmm_kernel_corpus_SOURCES = tests/unit/vmm_kernel_corpus.c $(kernel_bed)
+tests_unit_vmm_kernel_corpus_LDADD = $(x86_libs)
 
 # vsock: the gate on its own, and the whole device under a driver like Linux's.
 vsock_tests = \
