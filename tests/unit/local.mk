@@ -214,6 +214,8 @@ check_PROGRAMS += $(vsock_tests)
 TESTS += $(vsock_tests)
 vsock_bed = tests/unit/test_vsock_bed.c tests/unit/test_vsock_bed.h \
 	tests/unit/test_vsock_bed_host.c
+messages_bed = $(vsock_bed) tests/unit/test_vsock_bed_messages.c \
+	tests/unit/test_vsock_bed_messages.h
 tests_unit_test_vsock_broken_SOURCES = tests/unit/test_vsock_broken.c $(vsock_bed)
 tests_unit_test_vsock_broken_LDADD = $(devices_libs)
 tests_unit_test_vsock_capture_SOURCES = tests/unit/test_vsock_capture.c $(vsock_bed)
@@ -237,9 +239,9 @@ tests_unit_test_vsock_idle_LDADD = $(devices_libs)
 tests_unit_test_vsock_interrupt_SOURCES = \
 	tests/unit/test_vsock_interrupt.c $(vsock_bed)
 tests_unit_test_vsock_interrupt_LDADD = $(devices_libs)
-tests_unit_test_vsock_messages_SOURCES = tests/unit/test_vsock_messages.c $(vsock_bed)
+tests_unit_test_vsock_messages_SOURCES = tests/unit/test_vsock_messages.c $(messages_bed)
 tests_unit_test_vsock_messages_LDADD = $(devices_libs)
-tests_unit_test_vsock_messages_wait_SOURCES = tests/unit/test_vsock_messages_wait.c $(vsock_bed)
+tests_unit_test_vsock_messages_wait_SOURCES = tests/unit/test_vsock_messages_wait.c $(messages_bed)
 tests_unit_test_vsock_messages_wait_LDADD = $(devices_libs)
 tests_unit_test_vsock_options_SOURCES = tests/unit/test_vsock_options.c $(vsock_bed)
 tests_unit_test_vsock_options_LDADD = $(devices_libs)
@@ -249,9 +251,9 @@ tests_unit_test_vsock_random_SOURCES = tests/unit/test_vsock_random.c $(vsock_be
 tests_unit_test_vsock_random_LDADD = $(devices_libs)
 tests_unit_test_vsock_reset_SOURCES = tests/unit/test_vsock_reset.c $(vsock_bed)
 tests_unit_test_vsock_reset_LDADD = $(devices_libs)
-tests_unit_test_vsock_seqpacket_SOURCES = tests/unit/test_vsock_seqpacket.c $(vsock_bed)
+tests_unit_test_vsock_seqpacket_SOURCES = tests/unit/test_vsock_seqpacket.c $(messages_bed)
 tests_unit_test_vsock_seqpacket_LDADD = $(devices_libs)
-tests_unit_test_vsock_seqpacket_close_SOURCES = tests/unit/test_vsock_seqpacket_close.c $(vsock_bed)
+tests_unit_test_vsock_seqpacket_close_SOURCES = tests/unit/test_vsock_seqpacket_close.c $(messages_bed)
 tests_unit_test_vsock_seqpacket_close_LDADD = $(devices_libs)
 tests_unit_test_vsock_share_SOURCES = tests/unit/test_vsock_share.c $(vsock_bed)
 tests_unit_test_vsock_share_LDADD = $(devices_libs)

@@ -143,11 +143,16 @@ void vbed_setup_raw(void)
 	vbed_probe();
 }
 
-void vbed_setup_seq(void)
+void vbed_start_seq(const struct fake_vsock_config *config)
 {
-	vbed_start_with(NULL, &(const struct vbed_options){
+	vbed_start_with(config, &(const struct vbed_options){
 				.device.seqpacket = true });
 	vbed_probe();
+}
+
+void vbed_setup_seq(void)
+{
+	vbed_start_seq(NULL);
 	ck_assert_int_eq(vbed_gate(), VSOCK_GATE_OPEN);
 }
 
@@ -346,6 +351,17 @@ void vbed_restore_in_place(void)
 struct vsock_conn *vbed_conn(uint32_t host_port, uint32_t guest_port)
 {
 	return vsock_engine_find(&vbed.d->dev.engine, host_port, guest_port);
+}
+
+struct vsock_conn *vbed_conn_of(const struct fake_sock *sock)
+{
+	return vbed_conn(sock->host_port, sock->guest_port);
+}
+
+void vbed_expect_no_connection(void)
+{
+	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
+	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
 }
 
 const struct vsock_stats *vbed_stats(void)

@@ -101,6 +101,8 @@ void vbed_start(const struct fake_vsock_config *config);
 /** vbed_start_with() - the same, with a device that has options */
 void vbed_start_with(const struct fake_vsock_config *config,
 		     const struct vbed_options *options);
+/** vbed_start_seq() - the same, with messages, and the driver has probed */
+void vbed_start_seq(const struct fake_vsock_config *config);
 /** vbed_probe() - let the driver probe, run until all is quiet */
 void vbed_probe(void);
 
@@ -181,6 +183,8 @@ int vbed_listen_type(uint32_t port, int type, int backlog);
 int vbed_accept(int listener);
 /** vbed_connect_guest() - a whole guest-initiated connection */
 struct fake_sock *vbed_connect_guest(uint32_t port, int listener, int *fd);
+/** vbed_connect_guest_once() - the same, to a listener that goes again */
+struct fake_sock *vbed_connect_guest_once(int *fd);
 /** vbed_send() - write all of it at once */
 void vbed_send(int fd, const void *data, size_t len);
 /** vbed_read() - Return: bytes; 0 at the end; -EAGAIN, -ECONNRESET, ... */
@@ -221,6 +225,10 @@ void vbed_raw_connect(uint32_t guest_port, uint32_t buf_alloc, int *fd);
 
 /** vbed_conn() - the engine's connection of that tuple, or NULL */
 struct vsock_conn *vbed_conn(uint32_t host_port, uint32_t guest_port);
+/** vbed_conn_of() - the engine's connection of that guest's socket, or NULL */
+struct vsock_conn *vbed_conn_of(const struct fake_sock *sock);
+/** vbed_expect_no_connection() - not even one that lingers */
+void vbed_expect_no_connection(void);
 const struct vsock_stats *vbed_stats(void);
 /** vbed_fds() - Return: how many descriptors are open */
 unsigned int vbed_fds(void);

@@ -136,6 +136,16 @@ struct fake_sock *vbed_connect_guest(uint32_t port, int listener, int *fd)
 	return sock;
 }
 
+struct fake_sock *vbed_connect_guest_once(int *fd)
+{
+	int listener = vbed_listen(VBED_HOST_PORT, 1);
+	struct fake_sock *sock = vbed_connect_guest(VBED_HOST_PORT, listener,
+						    fd);
+
+	close(listener);
+	return sock;
+}
+
 void vbed_expect(int fd, const char *text)
 {
 	char buf[256];

@@ -15,23 +15,13 @@
 
 static char buf[256 << 10];
 
-static struct fake_sock *connect_guest(int *fd)
-{
-	int listener = vbed_listen(VBED_HOST_PORT, 4);
-	struct fake_sock *sock = vbed_connect_guest(VBED_HOST_PORT, listener,
-						    fd);
-
-	close(listener);
-	return sock;
-}
-
 /* Both ways of connecting: _i is 0 or 1. */
 static struct fake_sock *connect_either(int who, int *fd)
 {
 	struct fake_sock *sock;
 
 	if (who)
-		return connect_guest(fd);
+		return vbed_connect_guest_once(fd);
 	*fd = vbed_connect(&sock);
 	return sock;
 }
@@ -39,8 +29,7 @@ static struct fake_sock *connect_either(int who, int *fd)
 static void expect_gone(void)
 {
 	vbed_run();
-	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
-	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
+	vbed_expect_no_connection();
 }
 
 static void expect_recv(struct fake_sock *sock, const char *text)
@@ -317,8 +306,7 @@ START_TEST(host_closes_while_the_backlog_waits)
 	struct fake_sock *sock = connect_either(_i, &fd);
 
 	fill_up(sock);
-	ck_assert_uint_gt(vbed_conn(sock->host_port, sock->guest_port)
-			  ->backlog.used, 0);
+	ck_assert_uint_gt(vbed_conn_of(sock)->backlog.used, 0);
 	close(fd);
 	vbed_run();
 	ck_assert_uint_eq(sock->peer_shut, VSOCK_SHUTDOWN_BOTH);

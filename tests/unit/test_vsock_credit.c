@@ -15,17 +15,6 @@
 
 static uint8_t chunk[256 << 10];
 
-/* A guest socket whose application takes nothing by itself. */
-static struct fake_sock *connect_guest(int *fd)
-{
-	int listener = vbed_listen(VBED_HOST_PORT, 4);
-	struct fake_sock *sock = vbed_connect_guest(VBED_HOST_PORT, listener,
-						    fd);
-
-	close(listener);
-	return sock;
-}
-
 /* V13: the driver checks each packet against its buffer. */
 START_TEST(guest_buffer_is_never_exceeded)
 {
@@ -98,7 +87,7 @@ START_TEST(credit_updates_come_unasked)
 	uint32_t sent = 0;
 	int fd;
 
-	sock = connect_guest(&fd);
+	sock = vbed_connect_guest_once(&fd);
 	while (sent < 4 * MIB) {
 		ssize_t n = fake_sock_send(sock, chunk, sizeof(chunk));
 
@@ -123,7 +112,7 @@ START_TEST(host_that_does_not_read_stops_the_guest)
 	ssize_t n;
 	int fd;
 
-	sock = connect_guest(&fd);
+	sock = vbed_connect_guest_once(&fd);
 	do {
 		vbed_fill(chunk, sizeof(chunk), 3, sent);
 		n = fake_sock_send(sock, chunk, sizeof(chunk));
@@ -189,7 +178,7 @@ START_TEST(counters_wrap)
 	ssize_t n;
 	int fd;
 
-	sock = connect_guest(&fd);
+	sock = vbed_connect_guest_once(&fd);
 	conn = vbed_conn(VBED_HOST_PORT, sock->guest_port);
 	sock->tx_cnt = conn->rx_cnt = conn->fwd_cnt = conn->fwd_told =
 		sock->peer_fwd_cnt = UINT32_MAX - 100000;

@@ -3,88 +3,13 @@
  * vsock: messages, both ways, over the whole of the device: their boundaries,
  * their flags, and who waits for whom.
  */
-#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/unit/test_vsock_bed.h"
+#include "tests/unit/test_vsock_bed_messages.h"
 
-#define WINDOW	(256u << 10)	/* of device and guest alike */
-
-static uint8_t chunk[WINDOW], back[WINDOW];
-
-/* Host's socket: the next message is number @seed, of @len bytes. */
-static void expect_at_host(int fd, size_t len, uint32_t seed)
-{
-	ssize_t got = vbed_read(fd, back, sizeof(back));
-
-	ck_assert_msg(got == (ssize_t)len, "message %u: read said %zd, not %zu",
-		      seed, got, len);
-	vbed_check(back, len, seed, 0);
-}
-
-/* Guest's socket: the same. */
-static void expect_at_guest(struct fake_sock *sock, size_t len, uint32_t seed)
-{
-	uint32_t flags;
-	ssize_t got = fake_sock_recv_message(sock, back, sizeof(back), &flags);
-
-	ck_assert_msg(got == (ssize_t)len, "message %u: read said %zd, not %zu",
-		      seed, got, len);
-	ck_assert_uint_eq(flags, VSOCK_SEQ_EOM);
-	vbed_check(back, len, seed, 0);
-	vbed_run();
-}
-
-static void expect_none_at_guest(struct fake_sock *sock)
-{
-	uint32_t flags;
-
-	ck_assert_int_eq(fake_sock_recv_message(sock, back, sizeof(back),
-						&flags), -EAGAIN);
-}
-
-static void host_sends(int fd, size_t len, uint32_t seed)
-{
-	vbed_fill(chunk, len, seed, 0);
-	vbed_send(fd, chunk, len);
-	vbed_run();
-}
-
-/*
- * The guest sends message number @seed from byte @at on. Return: bytes sent in
- * all, @len for the whole of it; -EAGAIN if an empty one has to wait.
- */
-static ssize_t guest_goes_on(struct fake_sock *sock, size_t len, uint32_t seed,
-			     size_t at)
-{
-	ssize_t sent;
-
-	vbed_fill(chunk, len, seed, 0);
-	do {
-		sent = fake_sock_send_message(sock, chunk + at, len - at,
-					      VSOCK_SEQ_EOM);
-		vbed_run();
-		at += sent > 0 ? (size_t)sent : 0;
-	} while (sent > 0 && at < len);
-	return sent < 0 && sent != -EAGAIN ? sent : (ssize_t)at;
-}
-
-static void guest_sends(struct fake_sock *sock, size_t len, uint32_t seed)
-{
-	ck_assert_int_eq(guest_goes_on(sock, len, seed, 0), (ssize_t)len);
-}
-
-static void close_both(int fd, struct fake_sock *sock)
-{
-	close(fd);
-	vbed_run();
-	fake_sock_close(sock);
-	vbed_run();
-	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
-	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
-}
+static uint8_t chunk[1000], back[MESSAGE_WINDOW];
 
 static const size_t sizes[] = {
 	1, 44, 3731, 3732, 3733, 4096, 7464, 7465, 65535, 65536, 65537, 200000,
@@ -125,8 +50,8 @@ START_TEST(longest_messages_pass_one_after_another)
 	int fd = vbed_connect_seq(&sock);
 
 	for (uint32_t seed = 0; seed < 10; seed++) {
-		guest_sends(sock, WINDOW, seed);
-		expect_at_host(fd, WINDOW, seed);
+		guest_sends(sock, MESSAGE_WINDOW, seed);
+		expect_at_host(fd, MESSAGE_WINDOW, seed);
 	}
 	close_both(fd, sock);
 }
@@ -155,9 +80,7 @@ START_TEST(every_make_of_driver_gets_its_messages)
 	size_t len = slow ? 400 : 30000;
 	int fd;
 
-	vbed_start_with(&makes[_i], &(const struct vbed_options){
-				.device.seqpacket = true });
-	vbed_probe();
+	vbed_start_seq(&makes[_i]);
 	fd = vbed_connect_seq(&sock);
 	for (uint32_t seed = 1; seed < 4; seed++) {
 		host_sends(fd, len, seed);
@@ -174,10 +97,7 @@ START_TEST(rx_buffer_without_room_for_a_byte_holds_no_part)
 	struct fake_sock *sock;
 	int fd;
 
-	vbed_start_with(&(const struct fake_vsock_config){ .rx_seg = { 44 } },
-			&(const struct vbed_options){
-				.device.seqpacket = true });
-	vbed_probe();
+	vbed_start_seq(&(const struct fake_vsock_config){ .rx_seg = { 44 } });
 	fd = vbed_connect_seq(&sock);
 	/* Buffers go back unused; what breaks is up to the driver's check. */
 	vbed_send(fd, "x", 1);
@@ -263,7 +183,7 @@ START_TEST(parts_become_one_message_at_their_end)
 	struct fake_sock *sock;
 	int fd = vbed_connect_seq(&sock);
 
-	vbed_fill(chunk, 1000, 7, 0);
+	vbed_fill(chunk, sizeof(chunk), 7, 0);
 	for (size_t at = 0; at < 999; at += 111) {
 		ck_assert_int_eq(fake_sock_send_message(sock, chunk + at, 111,
 							0), 111);

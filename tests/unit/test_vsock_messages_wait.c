@@ -4,101 +4,12 @@
  * in which order.
  */
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/unit/test_vsock_bed.h"
+#include "tests/unit/test_vsock_bed_messages.h"
 
-#define WINDOW	(256u << 10)	/* of device and guest alike */
-
-static uint8_t chunk[WINDOW], back[WINDOW];
-
-static struct vsock_conn *conn_of(const struct fake_sock *sock)
-{
-	return vbed_conn(sock->host_port, sock->guest_port);
-}
-
-/* Host's socket: the next message is number @seed, of @len bytes. */
-static void expect_at_host(int fd, size_t len, uint32_t seed)
-{
-	ssize_t got = vbed_read(fd, back, sizeof(back));
-
-	ck_assert_msg(got == (ssize_t)len, "message %u: read said %zd, not %zu",
-		      seed, got, len);
-	vbed_check(back, len, seed, 0);
-}
-
-/* Guest's socket: the same. */
-static void expect_at_guest(struct fake_sock *sock, size_t len, uint32_t seed)
-{
-	uint32_t flags;
-	ssize_t got = fake_sock_recv_message(sock, back, sizeof(back), &flags);
-
-	ck_assert_msg(got == (ssize_t)len, "message %u: read said %zd, not %zu",
-		      seed, got, len);
-	ck_assert_uint_eq(flags, VSOCK_SEQ_EOM);
-	vbed_check(back, len, seed, 0);
-	vbed_run();
-}
-
-static void expect_none_at_guest(struct fake_sock *sock)
-{
-	uint32_t flags;
-
-	ck_assert_int_eq(fake_sock_recv_message(sock, back, sizeof(back),
-						&flags), -EAGAIN);
-}
-
-static void expect_end_at_guest(struct fake_sock *sock)
-{
-	uint32_t flags;
-
-	ck_assert_int_eq(fake_sock_recv_message(sock, back, sizeof(back),
-						&flags), 0);
-	ck_assert_uint_eq(flags, 0);
-}
-
-static void host_sends(int fd, size_t len, uint32_t seed)
-{
-	vbed_fill(chunk, len, seed, 0);
-	vbed_send(fd, chunk, len);
-	vbed_run();
-}
-
-/*
- * The guest sends message number @seed from byte @at on. Return: bytes sent in
- * all, @len for the whole of it; -EAGAIN if an empty one has to wait.
- */
-static ssize_t guest_goes_on(struct fake_sock *sock, size_t len, uint32_t seed,
-			     size_t at)
-{
-	ssize_t sent;
-
-	vbed_fill(chunk, len, seed, 0);
-	do {
-		sent = fake_sock_send_message(sock, chunk + at, len - at,
-					      VSOCK_SEQ_EOM);
-		vbed_run();
-		at += sent > 0 ? (size_t)sent : 0;
-	} while (sent > 0 && at < len);
-	return sent < 0 && sent != -EAGAIN ? sent : (ssize_t)at;
-}
-
-static void guest_sends(struct fake_sock *sock, size_t len, uint32_t seed)
-{
-	ck_assert_int_eq(guest_goes_on(sock, len, seed, 0), (ssize_t)len);
-}
-
-static void close_both(int fd, struct fake_sock *sock)
-{
-	close(fd);
-	vbed_run();
-	fake_sock_close(sock);
-	vbed_run();
-	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
-	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
-}
+static uint8_t chunk[MESSAGE_WINDOW];
 
 static size_t odd_size(uint32_t seed)
 {
@@ -124,8 +35,8 @@ START_TEST(messages_to_a_slow_host_wait_in_order)
 			sent++;
 			at = 0;
 		}
-		if (conn_of(sock)->seq->waiting_count > waited)
-			waited = conn_of(sock)->seq->waiting_count;
+		if (vbed_conn_of(sock)->seq->waiting_count > waited)
+			waited = vbed_conn_of(sock)->seq->waiting_count;
 		for (int i = 0; i < 7 && seen < sent; i++, seen++)
 			expect_at_host(fd, odd_size(seen + 1), seen + 1);
 		vbed_run();
@@ -162,11 +73,8 @@ END_TEST
 
 static void start_small(uint32_t buf_alloc)
 {
-	vbed_start_with(&(const struct fake_vsock_config){
-				.buf_alloc = buf_alloc },
-			&(const struct vbed_options){
-				.device.seqpacket = true });
-	vbed_probe();
+	vbed_start_seq(&(const struct fake_vsock_config){
+			       .buf_alloc = buf_alloc });
 }
 
 START_TEST(message_longer_than_the_guests_buffer_ends_the_connection)
@@ -213,8 +121,8 @@ START_TEST(message_without_an_end_stalls_its_connection_alone)
 	struct fake_sock *sock, *other;
 	int fd = vbed_connect_seq(&sock), fd2 = vbed_connect_seq(&other);
 
-	ck_assert_int_eq(fake_sock_send_message(sock, chunk, WINDOW, 0),
-			 WINDOW);
+	ck_assert_int_eq(fake_sock_send_message(sock, chunk, MESSAGE_WINDOW, 0),
+			 MESSAGE_WINDOW);
 	vbed_run();
 	ck_assert_int_eq(fake_sock_send_message(sock, chunk, 1, 0), -EAGAIN);
 	vbed_expect_nothing(fd);
@@ -239,8 +147,8 @@ START_TEST(guest_beyond_its_credit_is_reset)
 	struct fake_sock *sock;
 	int fd = vbed_connect_seq(&sock);
 
-	ck_assert_int_eq(fake_sock_send_message(sock, chunk, WINDOW, 0),
-			 WINDOW);
+	ck_assert_int_eq(fake_sock_send_message(sock, chunk, MESSAGE_WINDOW, 0),
+			 MESSAGE_WINDOW);
 	vbed_run();
 	sock->peer_fwd_cnt = 100;
 	ck_assert_int_eq(fake_sock_send_message(sock, chunk, 1, 0), 1);
@@ -257,21 +165,29 @@ static uint32_t fill_host(struct fake_sock *sock)
 {
 	uint32_t sent = 0;
 
-	while (!conn_of(sock)->seq->waiting_count) {
+	while (!vbed_conn_of(sock)->seq->waiting_count) {
 		guest_sends(sock, 1, ++sent);
 		ck_assert_uint_lt(sent, 100000);
 	}
 	return sent - 1;
 }
 
+/* As many wait as may. Return: messages sent. */
+static uint32_t fill_waiting(struct fake_sock *sock)
+{
+	uint32_t sent = fill_host(sock) + 1;
+
+	while (vbed_conn_of(sock)->seq->waiting_count < VSOCK_SEQ_WAITING_MAX)
+		guest_sends(sock, 1, ++sent);
+	return sent;
+}
+
 START_TEST(waiting_messages_have_a_limit_up_to_which_all_arrive)
 {
 	struct fake_sock *sock;
 	int fd = vbed_connect_seq(&sock);
-	uint32_t sent = fill_host(sock) + 1;
+	uint32_t sent = fill_waiting(sock);
 
-	while (conn_of(sock)->seq->waiting_count < VSOCK_SEQ_WAITING_MAX)
-		guest_sends(sock, 1, ++sent);
 	ck_assert_int_eq(sock->state, FAKE_SOCK_ESTABLISHED);
 	for (uint32_t seed = 1; seed <= sent; seed++) {
 		expect_at_host(fd, 1, seed);
@@ -308,14 +224,11 @@ START_TEST(one_waiting_message_too_many_resets)
 {
 	struct fake_sock *sock;
 	int fd = vbed_connect_seq(&sock);
-	uint32_t sent = fill_host(sock) + 1;
 
-	while (conn_of(sock)->seq->waiting_count < VSOCK_SEQ_WAITING_MAX)
-		guest_sends(sock, 1, ++sent);
+	fill_waiting(sock);
 	guest_sends(sock, 1, 0);
 	ck_assert(sock->done);
-	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
-	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
+	vbed_expect_no_connection();
 	close(fd);
 }
 END_TEST
@@ -378,7 +291,7 @@ static void unread_messages(uint32_t buf_alloc, uint32_t limit)
 
 START_TEST(guest_has_256_unread_messages_and_more_when_it_reads)
 {
-	unread_messages(WINDOW, VSOCK_SEQ_UNREAD_MAX);
+	unread_messages(MESSAGE_WINDOW, VSOCK_SEQ_UNREAD_MAX);
 }
 END_TEST
 

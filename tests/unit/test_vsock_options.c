@@ -223,7 +223,7 @@ START_TEST(buffer_is_what_the_guest_is_told_and_may_send)
 			break;
 		sent += n > 0 ? (size_t)n : 0;
 	}
-	conn = vbed_conn(sock->host_port, sock->guest_port);
+	conn = vbed_conn_of(sock);
 	ck_assert_uint_gt(conn->backlog.used, 0);
 	ck_assert_uint_le(conn->backlog.used, buffers[_i]);
 	for (size_t got = 0; got < sent; got += (size_t)n) {

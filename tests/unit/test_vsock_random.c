@@ -475,8 +475,7 @@ static void random_run(uint32_t seed)
 	for (int i = 0; i < STEPS; i++)
 		step();
 	finish();
-	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
-	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
+	vbed_expect_no_connection();
 	ck_assert_uint_eq(fake_sockets_used(&vbed.set), 0);
 	ck_assert_uint_eq(fake_in_flight(vbed.v.tx), 0);
 	ck_assert_uint_eq(vbed_stats()->malformed, 0);

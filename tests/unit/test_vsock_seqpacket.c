@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/unit/test_vsock_bed.h"
+#include "tests/unit/test_vsock_bed_messages.h"
 
 #define SEQPACKET	VIRTIO_BIT(VIRTIO_VSOCK_F_SEQPACKET)
 #define STREAM		VIRTIO_BIT(VIRTIO_VSOCK_F_STREAM)
@@ -25,54 +25,6 @@ static void start(uint64_t features, bool seqpacket)
 				.device.seqpacket = seqpacket });
 	vbed_probe();
 	ck_assert_int_eq(vbed_gate(), VSOCK_GATE_OPEN);
-}
-
-/* Return: length of the guest's next message, or what recv said. */
-static ssize_t guest_reads(struct fake_sock *sock, uint32_t *flags)
-{
-	ssize_t got = fake_sock_recv_message(sock, buf, sizeof(buf), flags);
-
-	vbed_run();
-	return got;
-}
-
-static void expect_at_guest(struct fake_sock *sock, const char *text)
-{
-	uint32_t flags;
-	ssize_t got = guest_reads(sock, &flags);
-
-	ck_assert_msg(got == (ssize_t)strlen(text), "read said %zd, not \"%s\"",
-		      got, text);
-	ck_assert_uint_eq(flags, VSOCK_SEQ_EOM);
-	ck_assert_mem_eq(buf, text, strlen(text));
-}
-
-static void expect_end_at_guest(struct fake_sock *sock)
-{
-	uint32_t flags;
-
-	ck_assert_int_eq(guest_reads(sock, &flags), 0);
-	ck_assert_uint_eq(flags, 0);
-}
-
-static void guest_says(struct fake_sock *sock, const char *text)
-{
-	ck_assert_int_eq(fake_sock_send_message(sock, text, strlen(text),
-						VSOCK_SEQ_EOM),
-			 (ssize_t)strlen(text));
-	vbed_run();
-}
-
-static void host_says(int fd, const char *text)
-{
-	vbed_send(fd, text, strlen(text));
-	vbed_run();
-}
-
-static void expect_no_connection(void)
-{
-	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
-	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
 }
 
 /* Features. */
@@ -116,7 +68,7 @@ START_TEST(stream_is_implied_by_seqpacket_alone)
 	host_says(fd, "stream");
 	ck_assert_int_eq(fake_sock_recv(stream, buf, sizeof(buf)), 6);
 	host_says(fd2, "message");
-	expect_at_guest(sock, "message");
+	expect_text_at_guest(sock, "message");
 	close(fd);
 	close(fd2);
 	vbed_run();
@@ -163,7 +115,7 @@ START_TEST(seqpacket_client_of_a_guest_without_it_is_refused_at_once)
 	/* A guest that does not know the type is not even asked. */
 	ck_assert_uint_eq(vbed.set.unmatched, requests);
 	ck_assert_uint_eq(vbed_stats()->refused, 1);
-	expect_no_connection();
+	vbed_expect_no_connection();
 	fd = vbed_connect(&sock);
 	close(fd);
 	vbed_run();
@@ -185,15 +137,13 @@ START_TEST(host_connects)
 	ck_assert_uint_eq(sock->host_port, port);
 	ck_assert_uint_eq(sock->type, VSOCK_TYPE_SEQPACKET);
 	host_says(fd, "ping");
-	expect_at_guest(sock, "ping");
+	expect_text_at_guest(sock, "ping");
 	guest_says(sock, "pong");
 	vbed_expect(fd, "pong");
 	close(fd);
 	vbed_run();
 	expect_end_at_guest(sock);
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	close_guest(sock);
 }
 END_TEST
 
@@ -206,7 +156,7 @@ START_TEST(message_may_follow_connect_before_ok)
 	vbed_send(fd, "early", 5);
 	vbed_ok_seq(fd);
 	sock = fake_sock_accept(&vbed.set, VBED_SEQ_PORT);
-	expect_at_guest(sock, "early");
+	expect_text_at_guest(sock, "early");
 	close(fd);
 	vbed_run();
 }
@@ -269,7 +219,7 @@ START_TEST(client_of_a_port_nobody_listens_at_is_closed)
 	vbed_run();
 	vbed_expect_eof(fd);
 	close(fd);
-	expect_no_connection();
+	vbed_expect_no_connection();
 }
 END_TEST
 
@@ -284,7 +234,7 @@ START_TEST(client_of_a_port_of_streams_is_closed)
 	vbed_expect_eof(fd2);
 	close(fd);
 	close(fd2);
-	expect_no_connection();
+	vbed_expect_no_connection();
 }
 END_TEST
 
@@ -304,13 +254,9 @@ START_TEST(guest_connects)
 	guest_says(sock, "ping");
 	vbed_expect(fd, "ping");
 	host_says(fd, "pong");
-	expect_at_guest(sock, "pong");
-	fake_sock_close(sock);
-	vbed_run();
-	vbed_expect_eof(fd);
-	close(fd);
+	expect_text_at_guest(sock, "pong");
+	close_both_guest_first(fd, sock);
 	close(listener);
-	expect_no_connection();
 }
 END_TEST
 
@@ -326,7 +272,7 @@ static void expect_refusal(int socket_type, uint16_t type)
 	ck_assert_int_eq(vbed_accept(listener), -1);
 	ck_assert_uint_eq(vbed_stats()->refused, 1);
 	close(listener);
-	expect_no_connection();
+	vbed_expect_no_connection();
 }
 
 START_TEST(guest_is_refused_by_a_listener_of_streams)
@@ -349,7 +295,7 @@ START_TEST(guest_is_refused_where_nobody_listens)
 				      VSOCK_TYPE_SEQPACKET);
 	vbed_run();
 	ck_assert_int_eq(sock->err, ECONNRESET);
-	expect_no_connection();
+	vbed_expect_no_connection();
 }
 END_TEST
 
@@ -437,15 +383,20 @@ END_TEST
 
 /* Other lives. */
 
+/* A message each way that nobody has read, and one without an end. */
+static void leave_unread(int fd, struct fake_sock *sock)
+{
+	guest_says(sock, "before");
+	fake_sock_send_message(sock, "half", 4, 0);
+	host_says(fd, "unread");
+}
+
 START_TEST(restored_guest_loses_its_connections_and_makes_new_ones)
 {
 	struct fake_sock *sock;
 	int fd = vbed_connect_seq(&sock);
 
-	guest_says(sock, "before");
-	fake_sock_send_message(sock, "half", 4, 0);
-	host_says(fd, "unread");
-	vbed_run();
+	leave_unread(fd, sock);
 	vbed_restore();
 	vbed_run();
 	vbed_expect(fd, "before");
@@ -456,7 +407,7 @@ START_TEST(restored_guest_loses_its_connections_and_makes_new_ones)
 	fake_sock_close(sock);
 	fd = vbed_connect_seq(&sock);
 	host_says(fd, "after");
-	expect_at_guest(sock, "after");
+	expect_text_at_guest(sock, "after");
 	guest_says(sock, "indeed");
 	vbed_expect(fd, "indeed");
 	close(fd);
@@ -482,19 +433,17 @@ START_TEST(device_reset_ends_connections)
 	struct fake_sock *sock;
 	int fd = vbed_connect_seq(&sock);
 
-	guest_says(sock, "before");
-	fake_sock_send_message(sock, "half", 4, 0);
-	host_says(fd, "unread");
+	leave_unread(fd, sock);
 	vbed_probe();
 	fake_sockets_sweep(&vbed.set);
 	fake_sock_close(sock);
 	vbed_expect(fd, "before");
 	vbed_expect_eof(fd);
 	close(fd);
-	expect_no_connection();
+	vbed_expect_no_connection();
 	fd = vbed_connect_seq(&sock);
 	host_says(fd, "after");
-	expect_at_guest(sock, "after");
+	expect_text_at_guest(sock, "after");
 	close(fd);
 	vbed_run();
 }

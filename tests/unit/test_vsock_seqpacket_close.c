@@ -2,64 +2,17 @@
 /*
  * vsock: how seqpacket connections end, and what still arrives then.
  */
-#include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/unit/test_vsock_bed.h"
-
-static char buf[4096];
-
-/* Return: length of the guest's next message, or what recv said. */
-static ssize_t guest_reads(struct fake_sock *sock, uint32_t *flags)
-{
-	ssize_t got = fake_sock_recv_message(sock, buf, sizeof(buf), flags);
-
-	vbed_run();
-	return got;
-}
-
-static void expect_at_guest(struct fake_sock *sock, const char *text)
-{
-	uint32_t flags;
-	ssize_t got = guest_reads(sock, &flags);
-
-	ck_assert_msg(got == (ssize_t)strlen(text), "read said %zd, not \"%s\"",
-		      got, text);
-	ck_assert_uint_eq(flags, VSOCK_SEQ_EOM);
-	ck_assert_mem_eq(buf, text, strlen(text));
-}
-
-static void expect_end_at_guest(struct fake_sock *sock)
-{
-	uint32_t flags;
-
-	ck_assert_int_eq(guest_reads(sock, &flags), 0);
-	ck_assert_uint_eq(flags, 0);
-}
-
-static void guest_says(struct fake_sock *sock, const char *text)
-{
-	ck_assert_int_eq(fake_sock_send_message(sock, text, strlen(text),
-						VSOCK_SEQ_EOM),
-			 (ssize_t)strlen(text));
-	vbed_run();
-}
-
-static void host_says(int fd, const char *text)
-{
-	vbed_send(fd, text, strlen(text));
-	vbed_run();
-}
+#include "tests/unit/test_vsock_bed_messages.h"
 
 /* Messages for the host wait. Return: how many were sent. */
 static int make_wait(struct fake_sock *sock)
 {
 	int sent = 0;
 
-	while (!vsock_conn_pending(vbed_conn(sock->host_port,
-					     sock->guest_port))) {
+	while (!vsock_conn_pending(vbed_conn_of(sock))) {
 		guest_says(sock, "message");
 		ck_assert_int_lt(sent++, 100000);
 	}
@@ -77,12 +30,6 @@ static void expect_all_and_end(int fd, int count)
 	vbed_expect_eof(fd);
 }
 
-static void expect_no_connection(void)
-{
-	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
-	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
-}
-
 START_TEST(half_close_by_the_host_leaves_the_other_half)
 {
 	struct fake_sock *sock;
@@ -91,15 +38,11 @@ START_TEST(half_close_by_the_host_leaves_the_other_half)
 	vbed_send(fd, "last", 4);
 	shutdown(fd, SHUT_WR);
 	vbed_run();
-	expect_at_guest(sock, "last");
+	expect_text_at_guest(sock, "last");
 	expect_end_at_guest(sock);
 	guest_says(sock, "answer");
 	vbed_expect(fd, "answer");
-	fake_sock_close(sock);
-	vbed_run();
-	vbed_expect_eof(fd);
-	close(fd);
-	expect_no_connection();
+	close_both_guest_first(fd, sock);
 }
 END_TEST
 
@@ -114,12 +57,8 @@ START_TEST(half_close_by_the_guest_leaves_the_other_half)
 	vbed_expect(fd, "last");
 	vbed_expect_eof(fd);
 	host_says(fd, "answer");
-	expect_at_guest(sock, "answer");
-	close(fd);
-	vbed_run();
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	expect_text_at_guest(sock, "answer");
+	close_both(fd, sock);
 }
 END_TEST
 
@@ -132,12 +71,8 @@ START_TEST(messages_before_a_half_close_by_the_guest_arrive)
 	vbed_run();
 	expect_all_and_end(fd, count);
 	host_says(fd, "answer");
-	expect_at_guest(sock, "answer");
-	close(fd);
-	vbed_run();
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	expect_text_at_guest(sock, "answer");
+	close_both(fd, sock);
 }
 END_TEST
 
@@ -153,7 +88,7 @@ START_TEST(messages_linger_after_the_guest_closed)
 	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 1);
 	expect_all_and_end(fd, count);
 	close(fd);
-	expect_no_connection();
+	vbed_expect_no_connection();
 }
 END_TEST
 
@@ -168,7 +103,7 @@ START_TEST(messages_linger_after_a_device_reset)
 	fake_sockets_sweep(&vbed.set);
 	expect_all_and_end(fd, count);
 	close(fd);
-	expect_no_connection();
+	vbed_expect_no_connection();
 }
 END_TEST
 
@@ -182,7 +117,7 @@ START_TEST(host_that_hangs_up_ends_messages_that_linger)
 	vbed_run();
 	close(fd);
 	vbed_run();
-	expect_no_connection();
+	vbed_expect_no_connection();
 }
 END_TEST
 
@@ -198,9 +133,7 @@ START_TEST(host_that_hangs_up_ends_messages_that_wait)
 	close(fd);
 	vbed_run();
 	/* They are nobody's: nothing lingers for them. */
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	close_guest(sock);
 }
 END_TEST
 
@@ -215,14 +148,12 @@ START_TEST(messages_before_a_close_by_the_host_arrive)
 	vbed_send(fd, "", 0);
 	close(fd);
 	vbed_run();
-	expect_at_guest(sock, "a");
-	expect_at_guest(sock, "");
-	expect_at_guest(sock, "b");
-	expect_at_guest(sock, "");
+	expect_text_at_guest(sock, "a");
+	expect_text_at_guest(sock, "");
+	expect_text_at_guest(sock, "b");
+	expect_text_at_guest(sock, "");
 	expect_end_at_guest(sock);
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	close_guest(sock);
 }
 END_TEST
 
@@ -236,12 +167,10 @@ START_TEST(messages_before_a_close_with_others_unread_arrive)
 	vbed_send(fd, "b", 1);
 	close(fd);
 	vbed_run();
-	expect_at_guest(sock, "a");
-	expect_at_guest(sock, "b");
+	expect_text_at_guest(sock, "a");
+	expect_text_at_guest(sock, "b");
 	expect_end_at_guest(sock);
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	close_guest(sock);
 }
 END_TEST
 
@@ -249,7 +178,7 @@ START_TEST(end_that_was_not_announced_is_no_empty_message)
 {
 	struct fake_sock *sock;
 	int fd = vbed_connect_seq(&sock);
-	struct vsock_conn *conn = vbed_conn(sock->host_port, sock->guest_port);
+	struct vsock_conn *conn = vbed_conn_of(sock);
 	bool interrupt = false;
 	struct fail why;
 
@@ -262,56 +191,44 @@ START_TEST(end_that_was_not_announced_is_no_empty_message)
 	fake_sockets_work(&vbed.set);
 	ck_assert_uint_eq(sock->message_num, 1);
 	vbed_run();
-	expect_at_guest(sock, "a");
+	expect_text_at_guest(sock, "a");
 	expect_end_at_guest(sock);
 	close(fd);
 	vbed_run();
 }
 END_TEST
 
+/* The guest has the first and a part of the second. Return: the host's end. */
+static int connect_within_a_message(struct fake_sock **sock)
+{
+	int fd = vbed_connect_seq(sock);
+
+	host_sends(fd, 100000, 1);
+	host_sends(fd, 200000, 2);
+	ck_assert_uint_eq((*sock)->ring_used, MESSAGE_WINDOW);
+	return fd;
+}
+
 START_TEST(host_that_hangs_up_within_a_message_ends_after_it)
 {
-	static uint8_t big[200000];
 	struct fake_sock *sock;
-	uint32_t flags;
-	int fd = vbed_connect_seq(&sock);
+	int fd = connect_within_a_message(&sock);
 
-	vbed_send(fd, big, 100000);
-	vbed_run();
-	vbed_send(fd, big, sizeof(big));
-	vbed_run();
-	/* The guest has a part of the second. */
-	ck_assert_uint_eq(sock->ring_used, 256u << 10);
 	close(fd);
 	vbed_run();
-	ck_assert_int_eq(fake_sock_recv_message(sock, big, sizeof(big),
-						&flags), 100000);
-	vbed_run();
-	ck_assert_int_eq(fake_sock_recv_message(sock, big, sizeof(big),
-						&flags), sizeof(big));
-	vbed_run();
+	expect_at_guest(sock, 100000, 1);
+	expect_at_guest(sock, 200000, 2);
 	expect_end_at_guest(sock);
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	close_guest(sock);
 }
 END_TEST
 
 START_TEST(guest_that_closes_within_a_message_ends_it)
 {
-	static uint8_t big[200000];
 	struct fake_sock *sock;
-	int fd = vbed_connect_seq(&sock);
+	int fd = connect_within_a_message(&sock);
 
-	vbed_send(fd, big, 100000);
-	vbed_run();
-	vbed_send(fd, big, sizeof(big));
-	vbed_run();
-	fake_sock_close(sock);
-	vbed_run();
-	vbed_expect_eof(fd);
-	close(fd);
-	expect_no_connection();
+	close_both_guest_first(fd, sock);
 }
 END_TEST
 
@@ -327,15 +244,10 @@ START_TEST(host_that_reads_no_more_tells_the_guest)
 	guest_says(sock, "of it");
 	ck_assert_uint_eq(sock->peer_shut, VSOCK_SHUTDOWN_RECEIVE);
 	/* All of it was taken off the guest. */
-	ck_assert_uint_eq(vbed_conn(sock->host_port,
-				    sock->guest_port)->backlog.used, 0);
+	ck_assert_uint_eq(vbed_conn_of(sock)->backlog.used, 0);
 	host_says(fd, "go on");
-	expect_at_guest(sock, "go on");
-	close(fd);
-	vbed_run();
-	fake_sock_close(sock);
-	vbed_run();
-	expect_no_connection();
+	expect_text_at_guest(sock, "go on");
+	close_both(fd, sock);
 }
 END_TEST
 
@@ -347,7 +259,7 @@ START_TEST(guest_resets)
 	make_wait(sock);
 	fake_sock_abort(sock);
 	vbed_run();
-	expect_no_connection();
+	vbed_expect_no_connection();
 	close(fd);
 }
 END_TEST
