@@ -7,10 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "tests/unit/runner.h"
+#include "tests/unit/virtio_state_bed.h"
 
 static struct ged ged;
-static struct fail why;
 static bool line_high;
 
 static void on_line(void *opaque, bool high)
@@ -21,6 +20,7 @@ static void on_line(void *opaque, bool high)
 
 static void setup(void)
 {
+	state_bed_setup();
 	line_high = false;
 	ged_init(&ged, on_line, &line_high);
 }
@@ -28,6 +28,7 @@ static void setup(void)
 static void teardown(void)
 {
 	ged_destroy(&ged);
+	state_bed_teardown();
 }
 
 static uint32_t take(void)
@@ -82,49 +83,36 @@ START_TEST(odd_accesses_take_nothing)
 }
 END_TEST
 
-/* A tree whose only node says @pending, loaded. */
-static int load(uint32_t pending)
+/* What was written, loaded. */
+static int load(void)
 {
-	struct state_node root, node;
-	struct state_writer w;
-	const void *data;
-	size_t len;
+	struct state_node node;
 	int err;
 
-	ck_assert(!state_writer_init(&w));
-	state_begin(&w, "ged@0");
-	state_put_u32(&w, "pending", pending);
-	state_end(&w);
-	ck_assert(!state_writer_finish(&w, &data, &len, &why));
-	state_root(&root, data);
-	ck_assert(!state_enter(&root, &node, &why, "ged@0"));
+	enter_well(&node, "ged@0");
 	err = ged_load(&ged, &node, &why);
 	if (!err)
 		ck_assert(!state_leave(&node, &why));
-	state_writer_free(&w);
 	return err;
+}
+
+static int load_pending(uint32_t pending)
+{
+	state_begin(&writer, "ged@0");
+	state_put_u32(&writer, "pending", pending);
+	state_end(&writer);
+	return load();
 }
 
 START_TEST(pending_event_survives_a_save)
 {
-	struct state_node root, node;
-	struct state_writer w;
-	const void *data;
-	size_t len;
-
 	ged_raise(&ged, GED_POWER_BUTTON);
-	ck_assert(!state_writer_init(&w));
-	state_begin(&w, "ged@0");
-	ged_save(&ged, &w);
-	state_end(&w);
-	ck_assert(!state_writer_finish(&w, &data, &len, &why));
+	state_begin(&writer, "ged@0");
+	ged_save(&ged, &writer);
+	state_end(&writer);
 	/* The source does not notice. */
 	ck_assert_uint_eq(take(), GED_POWER_BUTTON);
-	state_root(&root, data);
-	ck_assert(!state_enter(&root, &node, &why, "ged@0"));
-	ck_assert(!ged_load(&ged, &node, &why));
-	ck_assert(!state_leave(&node, &why));
-	state_writer_free(&w);
+	ck_assert(!load());
 	ck_assert(line_high);
 	ged_raise(&ged, GED_NEW_GENERATION);
 	ck_assert_uint_eq(take(), GED_EVENTS_ALL);
@@ -136,7 +124,7 @@ END_TEST
 START_TEST(load_of_nothing_lowers_the_line)
 {
 	line_high = true;
-	ck_assert(!load(0));
+	ck_assert(!load_pending(0));
 	ck_assert(!line_high);
 }
 END_TEST
@@ -144,7 +132,7 @@ END_TEST
 START_TEST(unknown_event_is_refused_at_load)
 {
 	ged_raise(&ged, GED_POWER_BUTTON);
-	ck_assert_int_eq(load(GED_EVENTS_ALL + 1), -ERANGE);
+	ck_assert_int_eq(load_pending(GED_EVENTS_ALL + 1), -ERANGE);
 	ck_says(&why, "pending");
 	ck_assert_uint_eq(take(), GED_POWER_BUTTON);
 }

@@ -10,7 +10,7 @@
 #include "tests/fake/driver.h"
 #include "tests/fake/guest.h"
 #include "tests/fake/host.h"
-#include "tests/unit/runner.h"
+#include "tests/unit/virtio_state_bed.h"
 
 #define RAM (8u << 20)
 
@@ -217,24 +217,18 @@ END_TEST
 START_TEST(restored_device_serves_what_was_waiting)
 {
 	struct fake_seg seg = buffer(64);
-	struct state_writer w;
-	struct state_node root, node;
+	struct state_node node;
 	struct fake_used used;
-	struct fail why = { "" };
-	const void *data;
-	size_t len;
 
+	state_bed_setup();
 	fake_add(q, &seg, 0, 1, FAKE_ALL_DIRECT, NULL);
-	ck_assert_int_eq(state_writer_init(&w), 0);
-	state_begin(&w, "rng");
-	virtio_device_save(&rng.vdev, &w);
-	state_end(&w);
-	ck_assert_int_eq(state_writer_finish(&w, &data, &len, &why), 0);
+	state_begin(&writer, "rng");
+	virtio_device_save(&rng.vdev, &writer);
+	state_end(&writer);
 	rng_destroy(&rng);
 	rng_init(&rng, &guest.mem);
 	fake_host_init(&host, &rng.vdev);
-	state_root(&root, data);
-	ck_assert_int_eq(state_enter(&root, &node, &why, "rng"), 0);
+	enter_well(&node, "rng");
 	ck_assert_msg(!virtio_device_load(&rng.vdev, &node, &why), "%s",
 		      why.text);
 	ck_assert_int_eq(state_leave(&node, &why), 0);
@@ -242,7 +236,7 @@ START_TEST(restored_device_serves_what_was_waiting)
 	fake_host_run(&host);
 	ck_assert_int_eq(fake_harvest(q, &used), 1);
 	ck_assert_uint_eq(used.len, 64);
-	state_writer_free(&w);
+	state_bed_teardown();
 }
 END_TEST
 

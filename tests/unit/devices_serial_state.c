@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <libfdt.h>
 
-static struct fail why;
+#include "tests/unit/virtio_state_bed.h"
 
 /* What a file may say, and what serial_load() has to say to it. */
 struct edit {
@@ -19,29 +19,24 @@ struct edit {
 /* Save @serial, change the file, load it into a fresh one. */
 static int reload(const struct edit *edit)
 {
-	struct state_writer w;
-	struct state_node root, node;
-	const void *data;
-	size_t len;
+	struct state_node node;
 	int err;
 
-	ck_assert_int_eq(state_writer_init(&w), 0);
-	state_begin(&w, "serial");
-	serial_save(&serial, &w);
-	state_end(&w);
-	ck_assert_int_eq(state_writer_finish(&w, &data, &len, &why), 0);
+	state_bed_setup();
+	state_begin(&writer, "serial");
+	serial_save(&serial, &writer);
+	state_end(&writer);
+	enter_well(&node, "serial");
 	if (edit)
-		ck_assert_int_eq(fdt_setprop_inplace_u32(w.fdt,
-			fdt_path_offset(w.fdt, "/serial"), edit->name,
-			edit->value), 0);
-	ck_assert_int_eq(state_check(data, len, &why), 0);
+		ck_assert_int_eq(fdt_setprop_inplace_u32(writer.fdt,
+			node.offset, edit->name, edit->value), 0);
+	ck_assert_int_eq(state_check(root.fdt, fdt_totalsize(root.fdt), &why),
+			 0);
 	serial_bed_replace();
-	state_root(&root, data);
-	ck_assert_int_eq(state_enter(&root, &node, &why, "serial"), 0);
 	err = serial_load(&serial, &node, &why);
 	if (!err)
 		err = state_leave(&node, &why);
-	state_writer_free(&w);
+	state_bed_teardown();
 	return err;
 }
 

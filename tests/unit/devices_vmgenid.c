@@ -7,14 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "tests/unit/runner.h"
+#include "tests/unit/virtio_state_bed.h"
 
 #define GPA 0x800u
 
 static uint8_t ram[4096];
 static struct guest_memory mem;
 static struct vmgenid gen;
-static struct fail why;
 
 static void setup(void)
 {
@@ -29,24 +28,19 @@ static void setup(void)
 /* Saves, lets @gen be at @gpa, loads. */
 static int reload(uint64_t gpa)
 {
-	struct state_node root, node;
-	struct state_writer w;
-	const void *data;
-	size_t len;
+	struct state_node node;
 	int err;
 
-	ck_assert(!state_writer_init(&w));
-	state_begin(&w, "vmgenid");
-	vmgenid_save(&gen, &w);
-	state_end(&w);
-	ck_assert(!state_writer_finish(&w, &data, &len, &why));
+	state_bed_setup();
+	state_begin(&writer, "vmgenid");
+	vmgenid_save(&gen, &writer);
+	state_end(&writer);
 	gen.gpa = gpa;
-	state_root(&root, data);
-	ck_assert(!state_enter(&root, &node, &why, "vmgenid"));
+	enter_well(&node, "vmgenid");
 	err = vmgenid_load(&gen, &node, &why);
 	if (!err)
 		ck_assert(!state_leave(&node, &why));
-	state_writer_free(&w);
+	state_bed_teardown();
 	return err;
 }
 

@@ -39,3 +39,10 @@ void finish_well(void)
 
 	ck_assert_msg(!ret, "%s", why.text);
 }
+
+void enter_well(struct state_node *node, const char *name)
+{
+	finish_well();
+	ck_assert_msg(!state_enter(&root, node, &why, "%s", name), "%s",
+		      why.text);
+}

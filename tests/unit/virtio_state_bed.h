@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tests of saved state stand on: a tree that is written and then read.
+ * What the tests of saved state stand on, and those of what devices save: a
+ * tree that is written and then read.
  */
 #ifndef WHERRY_TESTS_UNIT_VIRTIO_STATE_BED_H
 #define WHERRY_TESTS_UNIT_VIRTIO_STATE_BED_H
@@ -24,5 +25,7 @@ void state_bed_teardown(void);
 int finish(void);
 /** finish_well() - the same, and it has to succeed */
 void finish_well(void);
+/** enter_well() - finish_well(), and enter node @name of the root */
+void enter_well(struct state_node *node, const char *name);
 
 #endif
