@@ -177,9 +177,9 @@ START_TEST(device_reset_ends_a_connect_that_waits)
 }
 END_TEST
 
-START_TEST(guest_gives_up_a_connect_that_waits)
+/* From port 5000 one that fills the backlog, from 5001 one that waits. */
+static void connect_until_one_waits(void)
 {
-	int listener = vbed_listen(VBED_HOST_PORT, 0);
 	struct vsock_header hdr = fake_vsock_header(&vbed.v, VSOCK_OP_REQUEST,
 						    5000, VBED_HOST_PORT);
 
@@ -189,6 +189,13 @@ START_TEST(guest_gives_up_a_connect_that_waits)
 	hdr.src_port = le32_make(5001);
 	vbed_tx(&hdr);
 	vbed_expect_silence();
+}
+
+START_TEST(guest_gives_up_a_connect_that_waits)
+{
+	int listener = vbed_listen(VBED_HOST_PORT, 0);
+
+	connect_until_one_waits();
 	vbed_op(VSOCK_OP_RST, 5001, VBED_HOST_PORT);
 	ck_assert_ptr_null(vbed_conn(VBED_HOST_PORT, 5001));
 	close(vbed_accept(listener));
@@ -201,14 +208,8 @@ END_TEST
 START_TEST(data_before_the_response_resets)
 {
 	int listener = vbed_listen(VBED_HOST_PORT, 0);
-	struct vsock_header hdr = fake_vsock_header(&vbed.v, VSOCK_OP_REQUEST,
-						    5000, VBED_HOST_PORT);
 
-	vbed.raw = true;
-	vbed_tx(&hdr);
-	vbed_expect_op(VSOCK_OP_RESPONSE, 5000, VBED_HOST_PORT);
-	hdr.src_port = le32_make(5001);
-	vbed_tx(&hdr);
+	connect_until_one_waits();
 	vbed_rw(5001, VBED_HOST_PORT, "x", 1);
 	vbed_expect_op(VSOCK_OP_RST, 5001, VBED_HOST_PORT);
 	close(listener);

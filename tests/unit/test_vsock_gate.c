@@ -408,13 +408,19 @@ START_TEST(device_reset_owes_nothing)
 }
 END_TEST
 
+/* One buffer, @out readable and @in writable segments, as the driver likes. */
+static void offer(const struct fake_seg *seg, unsigned int out, unsigned int in)
+{
+	fake_add(dq, seg, out, in, FAKE_ALL_DIRECT,
+		 fake_guest_at(&guest, page, 4));
+	fake_notify(dq);
+}
+
 START_TEST(longer_buffer_is_used_with_length_4)
 {
 	const struct fake_seg seg = { page, 64 };
 
-	fake_add(dq, &seg, 0, 1, FAKE_ALL_DIRECT,
-		 fake_guest_at(&guest, page, 4));
-	fake_notify(dq);
+	offer(&seg, 0, 1);
 	ck_assert_int_eq(load(), 1);
 	take();
 }
@@ -426,9 +432,7 @@ START_TEST(buffer_in_pieces_is_filled)
 
 	for (unsigned int i = 0; i < 4; i++)
 		seg[i] = (struct fake_seg){ page + i, 1 };
-	fake_add(dq, seg, 0, 4, FAKE_ALL_DIRECT,
-		 fake_guest_at(&guest, page, 4));
-	fake_notify(dq);
+	offer(seg, 0, 4);
 	ck_assert_int_eq(load(), 1);
 	take();
 }
@@ -438,8 +442,7 @@ START_TEST(buffer_too_short_is_refused)
 {
 	const struct fake_seg seg = { page, 3 };
 
-	fake_add(dq, &seg, 0, 1, FAKE_ALL_DIRECT, NULL);
-	fake_notify(dq);
+	offer(&seg, 0, 1);
 	ck_assert_int_eq(load(), -EINVAL);
 	ck_says(&why, "3 writable");
 }
@@ -449,8 +452,7 @@ START_TEST(readable_buffer_is_refused)
 {
 	const struct fake_seg seg = { page, 4 };
 
-	fake_add(dq, &seg, 1, 0, FAKE_ALL_DIRECT, NULL);
-	fake_notify(dq);
+	offer(&seg, 1, 0);
 	ck_assert_int_eq(load(), -EINVAL);
 }
 END_TEST

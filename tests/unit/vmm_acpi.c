@@ -342,35 +342,52 @@ START_TEST(device_beyond_32_bits_is_refused)
 }
 END_TEST
 
-/* acpica-tools, where installed, is the judge of our encoding. */
-START_TEST(iasl_takes_the_dsdt_apart)
+static void write_file(const char *name, const uint8_t *data, size_t len)
 {
-	char dir[] = "/tmp/wherry-acpi.XXXXXX", command[256];
+	FILE *f = fopen(name, "w");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(data, 1, len, f), len);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* dsdt.aml and facp.aml in a folder of their own, @dir, to work in. */
+static void write_tables(char *dir, unsigned int cpus)
+{
 	const uint8_t *fadt, *madt, *dsdt;
 	size_t len;
-	FILE *f;
 
-	ck_assert(!build(4, sizeof(buffer)));
+	ck_assert(!build(cpus, sizeof(buffer)));
 	find(&fadt, &madt);
 	dsdt = table(get(fadt + 140, 8), "DSDT", &len);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert(!chdir(dir));
-	f = fopen("dsdt.aml", "w");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_uint_eq(fwrite(dsdt, 1, len, f), len);
-	fclose(f);
-	f = fopen("facp.aml", "w");
-	fwrite(fadt, 1, 276, f);
-	fclose(f);
-	snprintf(command, sizeof(command),
-		 "iasl -d dsdt.aml >log 2>&1 && iasl -d facp.aml >>log 2>&1 "
-		 "&& iasl -p again dsdt.dsl >>log 2>&1 "
-		 "&& cmp dsdt.aml again.aml -i 36 >>log");
-	ck_assert_msg(system(command) == 0, "see %s/log", dir);
-	ck_assert(!system("grep -q LNRO0005 dsdt.dsl"));
-	ck_assert(!system("grep -qi 'CMOS RTC Not Present.*1' facp.dsl"));
+	write_file("dsdt.aml", dsdt, len);
+	write_file("facp.aml", fadt, 276);
+}
+
+static void remove_tables(const char *dir)
+{
+	char command[256];
+
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	ck_assert(!chdir("/") && !system(command));
+}
+
+/* acpica-tools, where installed, is the judge of our encoding. */
+START_TEST(iasl_takes_the_dsdt_apart)
+{
+	char dir[] = "/tmp/wherry-acpi.XXXXXX";
+
+	write_tables(dir, 4);
+	ck_assert_msg(system("iasl -d dsdt.aml >log 2>&1 "
+			     "&& iasl -d facp.aml >>log 2>&1 "
+			     "&& iasl -p again dsdt.dsl >>log 2>&1 "
+			     "&& cmp dsdt.aml again.aml -i 36 >>log") == 0,
+		      "see %s/log", dir);
+	ck_assert(!system("grep -q LNRO0005 dsdt.dsl"));
+	ck_assert(!system("grep -qi 'CMOS RTC Not Present.*1' facp.dsl"));
+	remove_tables(dir);
 }
 END_TEST
 
@@ -388,20 +405,9 @@ static void interpret(const char *method, unsigned int value)
 
 START_TEST(acpiexec_notifies_by_bit_and_finds_the_id)
 {
-	char dir[] = "/tmp/wherry-acpi.XXXXXX", command[256];
-	const uint8_t *fadt, *madt, *dsdt;
-	size_t len;
-	FILE *f;
+	char dir[] = "/tmp/wherry-acpi.XXXXXX";
 
-	ck_assert(!build(2, sizeof(buffer)));
-	find(&fadt, &madt);
-	dsdt = table(get(fadt + 140, 8), "DSDT", &len);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert(!chdir(dir));
-	f = fopen("dsdt.aml", "w");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_uint_eq(fwrite(dsdt, 1, len, f), len);
-	fclose(f);
+	write_tables(dir, 2);
 	for (unsigned int events = 0; events < 4; events++) {
 		interpret("\\_SB.GED._EVT 7", events);
 		ck_assert_msg(!system("grep -q 'Notify on .PWRB.*0x80' said") ==
@@ -411,8 +417,7 @@ START_TEST(acpiexec_notifies_by_bit_and_finds_the_id)
 	}
 	interpret("\\_SB.VGEN.ADDR", 0);
 	ck_assert(!system("grep -q 'Integer. = 00000000000FE000' said"));
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	ck_assert(!chdir("/") && !system(command));
+	remove_tables(dir);
 }
 END_TEST
 

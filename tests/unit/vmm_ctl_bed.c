@@ -17,6 +17,8 @@ struct ctl_bed ctl;
 static struct loop *loop;
 static struct control *control;
 static const char *script;
+/* Of ctl_start_talk(). */
+static void (*talk)(int fd);
 
 /* Gives back what it was given, after an event. */
 static int echo(void *opaque, json_t *arguments, json_t **result,
@@ -107,8 +109,7 @@ void ctl_start_server(void)
 	ctl.threaded = true;
 }
 
-/* Says @script to one client; closes, or stays until the client goes. */
-static void *recite(void *unused)
+static void *serve_one(void *unused)
 {
 	char bytes[4096];
 	int fd;
@@ -117,23 +118,34 @@ static void *recite(void *unused)
 	do {
 		fd = accept(ctl.listener.fd, NULL, NULL);
 	} while (fd < 0);
-	ck_assert_int_eq(write(fd, script, strlen(script)),
-			 (ssize_t)strlen(script));
-	if (!ctl.script_stays)
-		shutdown(fd, SHUT_WR);
+	talk(fd);
 	while (read(fd, bytes, sizeof(bytes)) > 0)
 		;
 	close(fd);
 	return NULL;
 }
 
+void ctl_start_talk(void (*to_client)(int fd))
+{
+	talk = to_client;
+	ck_assert_int_eq(unix_socket_listen(ctl.path, SOCK_STREAM, 0600,
+					    &ctl.listener, &ctl.why), 0);
+	ck_assert_int_eq(pthread_create(&ctl.thread, NULL, serve_one, NULL), 0);
+	ctl.threaded = true;
+}
+
+static void recite(int fd)
+{
+	ck_assert_int_eq(write(fd, script, strlen(script)),
+			 (ssize_t)strlen(script));
+	if (!ctl.script_stays)
+		shutdown(fd, SHUT_WR);
+}
+
 void ctl_start_script(const char *text)
 {
 	script = text;
-	ck_assert_int_eq(unix_socket_listen(ctl.path, SOCK_STREAM, 0600,
-					    &ctl.listener, &ctl.why), 0);
-	ck_assert_int_eq(pthread_create(&ctl.thread, NULL, recite, NULL), 0);
-	ctl.threaded = true;
+	ctl_start_talk(recite);
 }
 
 void ctl_teardown(void)

@@ -53,6 +53,11 @@ void ctl_teardown(void);
  */
 void ctl_start_server(void);
 
+/**
+ * ctl_start_talk() - one that talks to one client, and stays until that closes
+ * @to_client: talks to it, on the server's thread
+ */
+void ctl_start_talk(void (*to_client)(int fd));
 /** ctl_start_script() - one that says @text to one client, and closes */
 void ctl_start_script(const char *text);
 

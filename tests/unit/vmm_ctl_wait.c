@@ -180,34 +180,21 @@ END_TEST
 #define GREETING_MS 400
 
 /* Says its greeting, and the rest much later than a greeting may take. */
-static void *recite_late(void *unused)
+static void talk_late(int fd)
 {
 	const char *rest = "{\"return\":{},\"id\":1}{\"return\":{},\"id\":2}";
 	char bytes[4096];
-	int fd;
 
-	(void)unused;
-	do {
-		fd = accept(ctl.listener.fd, NULL, NULL);
-	} while (fd < 0);
 	ck_assert_int_gt(write(fd, GREETING, strlen(GREETING)), 0);
 	/* The negotiation has begun. */
 	ck_assert_int_gt(read(fd, bytes, sizeof(bytes)), 0);
 	usleep(2 * GREETING_MS * 1000);
 	ck_assert_int_gt(write(fd, rest, strlen(rest)), 0);
-	while (read(fd, bytes, sizeof(bytes)) > 0)
-		;
-	close(fd);
-	return NULL;
 }
 
 START_TEST(answers_are_waited_for_without_a_timeout)
 {
-	ck_assert_int_eq(unix_socket_listen(ctl.path, SOCK_STREAM, 0600,
-					    &ctl.listener, &ctl.why), 0);
-	ck_assert_int_eq(pthread_create(&ctl.thread, NULL, recite_late, NULL),
-			 0);
-	ctl.threaded = true;
+	ctl_start_talk(talk_late);
 	ctl.o.greeting_ms = GREETING_MS;
 	ck_assert_int_eq(ctl_try("echo", NULL), 0);
 	ctl_expect_output("{}\n");
