@@ -214,13 +214,21 @@ static int open_terminal(int *user)
 	return terminal;
 }
 
-/* What a terminal has been sent up to now. */
+/*
+ * What a terminal has been sent up to now. A read may come when the kernel has
+ * passed on but a part; only the one that finds nothing waits for it to end.
+ */
 static const char *seen(int user)
 {
 	static char bytes[4096];
-	ssize_t n = read(user, bytes, sizeof(bytes) - 1);
+	size_t len = 0;
+	ssize_t n;
 
-	bytes[n > 0 ? n : 0] = '\0';
+	do {
+		n = read(user, bytes + len, sizeof(bytes) - 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+	} while (n > 0);
+	bytes[len] = '\0';
 	return bytes;
 }
 
