@@ -25,6 +25,7 @@ libvmm_a_SOURCES = \
 	vmm/option_vsock.c vmm/option_vsock.h \
 	vmm/options.c vmm/options.h \
 	vmm/snapshot.c vmm/snapshot.h vmm/snapshot_internal.h \
+	vmm/snapshot_extent.c \
 	vmm/snapshot_place.c \
 	vmm/snapshot_write.c \
 	vmm/vcpu.c vmm/vcpu.h \

@@ -8,6 +8,7 @@
 #ifndef WHERRY_VMM_SNAPSHOT_H
 #define WHERRY_VMM_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,9 +64,10 @@ typedef int snapshot_progress_fn(void *opaque, enum snapshot_phase phase,
  * @state: a tree that passed state_check()
  * @state_len: its length, bytes
  * @memory: the guest's RAM, which nobody writes meanwhile
- * @memory_fd: what @memory is a shared mapping of, regions in order, back to
- *     back (vm.memory_fd), or -1. With it, memory that the guest never touched
- *     is neither read nor, by being read, allocated
+ * @memory_fd: what @memory is a mapping of, regions in order, back to back
+ *     (vm.memory_fd), or -1. With it, memory that the guest never touched is
+ *     neither read nor, by being read, allocated
+ * @memory_private: the mapping is private: what was written to is not there
  * @copied: called when @memory has been copied, before the long wait for
  *     stable storage: the guest may run on. Not called when that fails; NULL:
  *     not called
@@ -79,6 +81,7 @@ struct snapshot_job {
 	size_t state_len;
 	const struct guest_memory *memory;
 	int memory_fd;
+	bool memory_private;
 	void (*copied)(void *opaque);
 	snapshot_progress_fn *progress;
 	void (*reached)(void *opaque, const char *step);

@@ -30,6 +30,47 @@ uint64_t snapshot_next_data(int fd, uint64_t at, uint64_t end);
  */
 uint64_t snapshot_next_hole(int fd, uint64_t at, uint64_t end);
 
+#define SNAPSHOT_EXTENT_PAGES	1024u
+
+/**
+ * struct snapshot_extents - where memory may be other than zero
+ * @fd: what memory is a mapping of; -1: nothing is known of its holes
+ * @pagemap: tells which pages of a private mapping are our own; -1: none are
+ * @host: the region that is looked at
+ * @start: where it lies in the file
+ * @first: number of the first page in @entry
+ * @count: how many
+ * @entry: as read from @pagemap
+ */
+struct snapshot_extents {
+	int fd;
+	int pagemap;
+	const uint8_t *host;
+	uint64_t start;
+	uint64_t first;
+	unsigned int count;
+	uint64_t entry[SNAPSHOT_EXTENT_PAGES];
+};
+
+void snapshot_extents_begin(struct snapshot_extents *e,
+			    const struct snapshot_job *job);
+void snapshot_extents_end(struct snapshot_extents *e);
+/** snapshot_extents_region() - @r is next, at @start of the file */
+void snapshot_extents_region(struct snapshot_extents *e,
+			     const struct guest_region *r, uint64_t start);
+/**
+ * snapshot_extents_data() - skip what is known to be zero
+ * @at: where to start, bytes from the start of the file; in the region
+ * @end: where to stop
+ *
+ * Return: the first byte from @at on that is to be read; @end if there is none.
+ */
+uint64_t snapshot_extents_data(struct snapshot_extents *e, uint64_t at,
+			       uint64_t end);
+/** snapshot_extents_hole() - Return: where that which is to be read ends */
+uint64_t snapshot_extents_hole(struct snapshot_extents *e, uint64_t at,
+			       uint64_t end);
+
 /** snapshot_reached() - tell the job that a step is done */
 static inline void snapshot_reached(const struct snapshot_job *job,
 				    const char *step)

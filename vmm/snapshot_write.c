@@ -8,8 +8,7 @@
  *
  * Memory is read, checksummed and written once, run by run while it is in the
  * cache. Zeros are neither written nor checksummed byte by byte. A page that
- * the guest never touched is not even read, if memory_fd tells where those
- * are: reading a hole of a memfd through a mapping would allocate it.
+ * the guest never touched is not even read: snapshot_extent.c.
  *
  * What takes longest is stable storage. Memory goes there piece by piece, the
  * next one under way while one is waited for, so that somebody can be told how
@@ -44,6 +43,7 @@
  * @crc: of the memory before
  * @manifest: so far
  * @stats: so far
+ * @extents: of memory
  */
 struct save {
 	const struct snapshot_job *job;
@@ -54,6 +54,7 @@ struct save {
 	uint32_t crc;
 	struct manifest manifest;
 	struct snapshot_stats stats;
+	struct snapshot_extents extents;
 };
 
 /* errno as the reason. */
@@ -191,12 +192,13 @@ static int write_region(struct save *s, int fd, const struct guest_region *r,
 	uint64_t data, hole;
 	int ret;
 
+	snapshot_extents_region(&s->extents, r, start);
 	while (at < end) {
-		data = snapshot_next_data(s->job->memory_fd, at, end);
+		data = snapshot_extents_data(&s->extents, at, end);
 		s->zeros += data - at;
 		if (data == end)
 			break;
-		hole = snapshot_next_hole(s->job->memory_fd, data, end);
+		hole = snapshot_extents_hole(&s->extents, data, end);
 		ret = write_extent(s, fd, r->host + (data - start),
 				   hole - data, data);
 		if (ret)
@@ -257,10 +259,12 @@ static int write_memory(struct save *s)
 		return ret;
 	if (ftruncate(fd, total))
 		ret = file_fail(s, SNAPSHOT_MEMORY, "extend");
+	snapshot_extents_begin(&s->extents, s->job);
 	for (unsigned int i = 0; i < memory->count && !ret; i++) {
 		ret = write_region(s, fd, &memory->region[i], start);
 		start += memory->region[i].size;
 	}
+	snapshot_extents_end(&s->extents);
 	if (!ret && s->job->copied)
 		s->job->copied(s->job->opaque);
 	s->crc = crc32c_zeros(s->crc, s->zeros);

@@ -201,9 +201,11 @@ static int make_memfd(uint64_t size, struct fail *why)
 	return fd;
 }
 
-static int check_image(int fd, uint64_t size, struct fail *why)
+/* Return: a descriptor of our own. */
+static int take_image(int fd, uint64_t size, struct fail *why)
 {
 	struct stat st;
+	int own;
 
 	if (fstat(fd, &st) < 0)
 		return fail(why, -errno, "memory image: %s", strerror(errno));
@@ -211,7 +213,9 @@ static int check_image(int fd, uint64_t size, struct fail *why)
 		return fail(why, -EINVAL, "memory image: %" PRId64
 			    " bytes, expected %" PRIu64, (int64_t)st.st_size,
 			    size);
-	return 0;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return own >= 0 ? own : fail(why, -errno, "memory image: %s",
+				     strerror(errno));
 }
 
 static void advise_memory(const struct guest_region *region, bool fresh)
@@ -228,10 +232,9 @@ static void advise_memory(const struct guest_region *region, bool fresh)
 }
 
 static int map_region(struct vm *vm, unsigned int slot, uint64_t offset,
-		      int image_fd, struct fail *why)
+		      struct fail *why)
 {
 	struct guest_region *region = &vm->memory.region[slot];
-	bool fresh = image_fd < 0;
 	struct kvm_userspace_memory_region kvm_region = {
 		.slot = slot,
 		.guest_phys_addr = region->gpa,
@@ -240,13 +243,13 @@ static int map_region(struct vm *vm, unsigned int slot, uint64_t offset,
 	void *host;
 
 	host = mmap(NULL, region->size, PROT_READ | PROT_WRITE,
-		    (fresh ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE,
-		    fresh ? vm->memory_fd : image_fd, (off_t)offset);
+		    (vm->memory_private ? MAP_PRIVATE : MAP_SHARED) |
+		    MAP_NORESERVE, vm->memory_fd, (off_t)offset);
 	if (host == MAP_FAILED)
 		return fail(why, -errno, "guest memory of %" PRIu64 " MiB: %s",
 			    region->size >> 20, strerror(errno));
 	region->host = host;
-	advise_memory(region, fresh);
+	advise_memory(region, !vm->memory_private);
 	kvm_region.userspace_addr = (uintptr_t)host;
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &kvm_region) < 0)
 		return fail(why, -errno, "KVM_SET_USER_MEMORY_REGION of %"
@@ -265,17 +268,12 @@ int vm_map_memory(struct vm *vm, uint64_t size, int image_fd,
 		return fail(why, -EINVAL, "guest memory of %" PRIu64
 			    " bytes: expected a multiple of 4096", size);
 	arch_memory_layout(size, &vm->memory);
-	if (image_fd >= 0) {
-		err = check_image(image_fd, size, why);
-	} else {
-		vm->memory_fd = make_memfd(size, why);
-		if (vm->memory_fd < 0) {
-			err = vm->memory_fd;
-			vm->memory_fd = -1;
-		}
-	}
+	vm->memory_private = image_fd >= 0;
+	vm->memory_fd = vm->memory_private ? take_image(image_fd, size, why) :
+					     make_memfd(size, why);
+	err = vm->memory_fd < 0 ? vm->memory_fd : 0;
 	for (unsigned int i = 0; !err && i < vm->memory.count; i++) {
-		err = map_region(vm, i, offset, image_fd, why);
+		err = map_region(vm, i, offset, why);
 		offset += vm->memory.region[i].size;
 	}
 	if (err)

@@ -38,7 +38,8 @@ struct arch_vm;
  * @kvm_fd: /dev/kvm
  * @fd: the VM's descriptor
  * @memory: RAM as the devices see it
- * @memory_fd: memfd behind all RAM, regions in order; -1: mapped from a file
+ * @memory_fd: what all RAM maps, regions in order: a memfd, or an image
+ * @memory_private: it is an image: what the guest writes does not go there
  * @cpus: how many vCPUs
  * @vcpu: the vCPUs
  * @mmio: who answers KVM_EXIT_MMIO
@@ -55,6 +56,7 @@ struct vm {
 	int fd;
 	struct guest_memory memory;
 	int memory_fd;
+	bool memory_private;
 	unsigned int cpus;
 	struct vcpu vcpu[VM_CPUS_MAX];
 	struct bus mmio;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long a restore takes, from the start of the process to the guest's first
-byte, and that it does not depend on the size of memory.
+byte, and how long a save stops a guest that was restored: that neither depends
+on the size of memory.
 
 Called by "./bootstrap bench restore", or by hand:
 
@@ -10,7 +11,7 @@ Called by "./bootstrap bench restore", or by hand:
 The guest is the bare-metal one (tests/kvm/tiny.elf), saved while it prints, with
 128 MiB and with 8 GiB; the two are restored in turn. Parts: what wherry says
 with --verbose; the rest is the process's start, its threads, and the guest's
-first run.
+first run. Of a save it is what the monitor says ("pause-us").
 """
 
 import json
@@ -65,6 +66,21 @@ def restore(path):
     return [whole] + [float(part) for part in match.groups()]
 
 
+def pauses(work, path, size, rounds):
+    """Return: microseconds that saves stop a restored guest for."""
+    guest = Monitor(work, "saver." + size, "restore", path, "--serial", "none")
+    took = []
+    for _ in range(rounds):
+        reply = guest.ask("snapshot-save",
+                          path=os.path.join(work, "next." + size))
+        if not reply or "return" not in reply:
+            bail("%s: cannot be saved: %s" % (path, reply))
+        took.append(reply["return"]["pause-us"])
+    guest.ask("quit")
+    guest.wait()
+    return took
+
+
 def main():
     options = sys.argv[1:]
     as_json = "--json" in options
@@ -83,6 +99,8 @@ def main():
         for _ in range(rounds):
             for size in SIZES:
                 took[size].append(restore(paths[size]))
+        pause = {size: pauses(work, paths[size], size, rounds)
+                 for size in SIZES}
     finally:
         shutil.rmtree(work, ignore_errors=True)
     median = {size: [statistics.median(column) for column in zip(*took[size])]
@@ -105,6 +123,16 @@ def main():
                   "run %.0f" % (size, median[size][0], min(whole), max(whole),
                                 parts, median[size][0] -
                                 sum(median[size][1:])))
+    for size in SIZES:
+        if as_json:
+            print(json.dumps({
+                "measure": "save-restored-" + size, "unit": "us",
+                "median": round(statistics.median(pause[size])),
+                "min": min(pause[size]), "max": max(pause[size])}))
+        else:
+            print("save    %4s: stops it for %.0f us (%d-%d)" %
+                  (size, statistics.median(pause[size]), min(pause[size]),
+                   max(pause[size])))
     if as_json:
         print(json.dumps({"measure": "restore-ratio", "unit": "",
                           "median": round(ratio, 3)}))

@@ -112,6 +112,19 @@ check "it is reset while it runs" ctl system_reset
 check "it powers off: status 0" ends
 check "it had begun anew" ends_with_numbers
 
+# Restored or not: a page that a guest never touched is not worth a byte.
+start run --kernel "$guests/tiny.elf" --append l98 --memory 2G
+check "a guest with 2 GiB runs" wait_for has_lines "$work/out" 1
+check "it is saved" ctl snapshot-save "path=$work/large"
+check "it is put back" ctl snapshot-load "path=$work/large"
+check "and saved again" ctl snapshot-save "path=$work/large"
+check "which has taken no more memory than it needs" \
+	awk '/^VmRSS:/ { print; exit $2 > 262144 }' "/proc/$pid/status"
+check "and again put back" ctl snapshot-load "path=$work/large"
+check "it powers off: status 0" ends
+check "at the end of its numbers" \
+	test "$(tail -n 1 "$work/out")" = "$(tail -n 1 "$work/want")"
+
 # A save ends by a rename under a lock on the directory above. It waits while
 # somebody else holds that, ten seconds at most.
 mkdir "$work/slow"

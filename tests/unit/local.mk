@@ -48,6 +48,7 @@ state_tests = \
 	tests/unit/virtio_state_write \
 	tests/unit/vmm_manifest \
 	tests/unit/vmm_snapshot_crash \
+	tests/unit/vmm_snapshot_extent \
 	tests/unit/vmm_snapshot_open \
 	tests/unit/vmm_snapshot_save
 check_PROGRAMS += $(state_tests)
@@ -64,6 +65,9 @@ tests_unit_vmm_manifest_SOURCES = tests/unit/vmm_manifest.c
 tests_unit_vmm_manifest_LDADD = $(snapshot_libs)
 tests_unit_vmm_snapshot_crash_SOURCES = tests/unit/vmm_snapshot_crash.c $(snapshot_bed)
 tests_unit_vmm_snapshot_crash_LDADD = $(snapshot_libs)
+tests_unit_vmm_snapshot_extent_SOURCES = \
+	tests/unit/vmm_snapshot_extent.c $(snapshot_bed)
+tests_unit_vmm_snapshot_extent_LDADD = $(snapshot_libs)
 tests_unit_vmm_snapshot_open_SOURCES = tests/unit/vmm_snapshot_open.c $(snapshot_bed)
 tests_unit_vmm_snapshot_open_LDADD = $(snapshot_libs)
 tests_unit_vmm_snapshot_save_SOURCES = tests/unit/vmm_snapshot_save.c $(snapshot_bed)

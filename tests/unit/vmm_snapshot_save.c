@@ -78,40 +78,6 @@ START_TEST(memory_may_be_without_zeros)
 }
 END_TEST
 
-START_TEST(untouched_memory_is_not_allocated_by_saving)
-{
-	struct guest_memory memory = fixture.memory;
-	int fd = memfd_create("ram", MFD_CLOEXEC);
-	struct snapshot_job job = {
-		.path = "snap", .state = fixture.data,
-		.state_len = fixture.len, .memory = &memory, .memory_fd = fd,
-	};
-	struct stat before, after;
-	uint8_t *ram;
-
-	ck_assert_int_eq(ftruncate(fd, FIXTURE_RAM), 0);
-	ram = mmap(NULL, FIXTURE_RAM, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		   0);
-	ck_assert_ptr_ne(ram, MAP_FAILED);
-	memory.region[0].host = ram;
-	memory.region[1].host = ram + FIXTURE_LOW;
-	for (unsigned int page = 0; page < 128; page++) {
-		uint8_t *old = fixture.memory.region[0].host +
-			page * FIXTURE_PAGE;
-
-		if (old[100])
-			memcpy(ram + page * FIXTURE_PAGE, old, FIXTURE_PAGE);
-	}
-	ck_assert_int_eq(fstat(fd, &before), 0);
-	ck_assert_int_eq(snapshot_write_job(&job, NULL, &fixture.why), 0);
-	ck_assert_int_eq(fstat(fd, &after), 0);
-	ck_assert_int_eq(before.st_blocks, after.st_blocks);
-	ck_assert_int_eq(fixture_saved("snap"), 1);
-	munmap(ram, FIXTURE_RAM);
-	close(fd);
-}
-END_TEST
-
 /**
  * struct heard - what a save told of itself
  * @copying: calls, before memory was copied
@@ -501,7 +467,6 @@ int main(void)
 		UNIT_TEST(zero_pages_are_not_written),
 		UNIT_TEST(memory_may_be_all_zeros),
 		UNIT_TEST(memory_may_be_without_zeros),
-		UNIT_TEST(untouched_memory_is_not_allocated_by_saving),
 		UNIT_TEST(a_save_tells_how_far_it_is),
 		UNIT_LOOP(a_save_given_up_leaves_the_old_one, 2),
 		UNIT_TEST(verifying_can_be_given_up),
