@@ -27,6 +27,10 @@
  *     line: whoever sends makes room for the next. A share that is not used
  *     holds up nobody for long: it no longer counts when others have sent
  *     VSOCK_CREDIT_STALE since, or VSOCK_CREDIT_PATIENCE is over.
+ *  6. While there is a line, the loop thread gives way after each budget of
+ *     bytes to whoever else wants its CPU: host sockets hold far more than a
+ *     cache does, and on one CPU device and guest, who wake each other, would
+ *     fill them before the programs that read them get to run.
  *
  * A connection that was idle still has a whole window: it takes effect when
  * that is used. A message longer than a share takes several: what is held back
@@ -235,6 +239,16 @@ void vsock_credit_used(struct vsock_conn *conn, uint32_t len)
 	if (credit->clock > VSOCK_CREDIT_STALE)
 		forget_given(credit, credit->clock - VSOCK_CREDIT_STALE);
 	serve_line(credit);
+}
+
+/* Rule 6. */
+bool vsock_credit_should_yield(struct vsock_credit *credit)
+{
+	if (list_empty(&credit->line) ||
+	    credit->clock - credit->yielded < credit->budget)
+		return false;
+	credit->yielded = credit->clock;
+	return true;
 }
 
 uint32_t vsock_credit_tell(struct vsock_conn *conn)

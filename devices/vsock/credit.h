@@ -40,6 +40,7 @@ struct vsock_engine;
  * @out: bytes of the shares in @given
  * @given: who has a share not yet used, the longest ago first
  * @line: who waits for one, the longest first
+ * @yielded: @clock when vsock_credit_should_yield() said so last
  * @patience: armed while somebody waits
  * @patience_clock: @clock when it was armed
  */
@@ -51,6 +52,7 @@ struct vsock_credit {
 	uint64_t out;
 	struct list_node given;
 	struct list_node line;
+	uint64_t yielded;
 	struct loop_timer patience;
 	uint64_t patience_clock;
 };
@@ -97,6 +99,13 @@ void vsock_credit_used(struct vsock_conn *conn, uint32_t len);
  * bytes: have the guest told of its credit, if it is time, or get in line
  */
 void vsock_conn_credit(struct vsock_conn *conn);
+/**
+ * vsock_credit_should_yield() - is it the turn of the host's programs?
+ *
+ * To be asked once the host sockets have been given what the guest sent. Said
+ * once for each budget of bytes, while connections wait in line.
+ */
+bool vsock_credit_should_yield(struct vsock_credit *credit);
 /**
  * vsock_credit_tell() - a packet goes to the guest and brings the news
  * Return: the fwd_cnt for its header.

@@ -25,6 +25,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -181,6 +182,8 @@ static void run_rings(struct vsock_device *dev)
 		interrupt_now(dev);
 	else if (dev->engine.unheard)
 		interrupt_later(dev);
+	if (vsock_credit_should_yield(&dev->engine.credit))
+		sched_yield();
 	/* What was asked for meanwhile is done. */
 	loop_undefer(dev->loop, &dev->run);
 	if (to_host < 0 || to_guest < 0)

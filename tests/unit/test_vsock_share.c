@@ -288,6 +288,33 @@ START_TEST(unused_shares_do_not_count_once_others_have_sent)
 }
 END_TEST
 
+/* The device asks, too, after each run of its queues. */
+START_TEST(host_gets_its_turn_once_a_budget_while_some_wait)
+{
+	uint64_t asked;
+
+	crowd();
+	asked = credit()->yielded;
+	ck_assert_uint_gt(asked, 0);
+	ck_assert_uint_lt(credit()->clock - asked, credit()->budget);
+	ck_assert(!vsock_credit_should_yield(credit()));
+	credit()->clock = asked + credit()->budget;
+	ck_assert(vsock_credit_should_yield(credit()));
+	ck_assert(!vsock_credit_should_yield(credit()));
+	close_all();
+}
+END_TEST
+
+START_TEST(host_needs_no_turn_while_nobody_waits)
+{
+	connect_all();
+	all_busy();
+	ck_assert_uint_ge(credit()->clock, credit()->budget);
+	ck_assert_uint_eq(credit()->yielded, 0);
+	close_all();
+}
+END_TEST
+
 START_TEST(closed_connections_make_room_in_line)
 {
 	crowd();
@@ -486,6 +513,8 @@ int main(void)
 		UNIT_TEST(line_is_served_in_order_as_others_send),
 		UNIT_TEST(unused_shares_hold_up_nobody_for_long),
 		UNIT_TEST(unused_shares_do_not_count_once_others_have_sent),
+		UNIT_TEST(host_gets_its_turn_once_a_budget_while_some_wait),
+		UNIT_TEST(host_needs_no_turn_while_nobody_waits),
 		UNIT_TEST(closed_connections_make_room_in_line),
 		UNIT_TEST(what_is_held_back_is_what_the_host_has_taken),
 		UNIT_TEST(those_who_are_silent_are_forgotten),
