@@ -18,7 +18,6 @@
  *
  * Where neither can be found out, everything counts as data.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 

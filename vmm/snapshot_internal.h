@@ -30,6 +30,7 @@ uint64_t snapshot_next_data(int fd, uint64_t at, uint64_t end);
  */
 uint64_t snapshot_next_hole(int fd, uint64_t at, uint64_t end);
 
+/* Read of the page tables at once. */
 #define SNAPSHOT_EXTENT_PAGES	1024u
 
 /**
@@ -52,8 +53,10 @@ struct snapshot_extents {
 	uint64_t entry[SNAPSHOT_EXTENT_PAGES];
 };
 
+/** snapshot_extents_begin() - for the memory of @job; a region comes next */
 void snapshot_extents_begin(struct snapshot_extents *e,
 			    const struct snapshot_job *job);
+/** snapshot_extents_end() - gives back what begin() took; never fails */
 void snapshot_extents_end(struct snapshot_extents *e);
 /** snapshot_extents_region() - @r is next, at @start of the file */
 void snapshot_extents_region(struct snapshot_extents *e,

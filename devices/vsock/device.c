@@ -182,8 +182,6 @@ static void run_rings(struct vsock_device *dev)
 		interrupt_now(dev);
 	else if (dev->engine.unheard)
 		interrupt_later(dev);
-	if (vsock_credit_should_yield(&dev->engine.credit))
-		sched_yield();
 	/* What was asked for meanwhile is done. */
 	loop_undefer(dev->loop, &dev->run);
 	if (to_host < 0 || to_guest < 0)
@@ -221,6 +219,9 @@ static void run_queues(struct loop_task *task)
 	/* For whoever looks on, and for the day we crash. */
 	if (dev->engine.capture)
 		vsock_capture_flush(dev->engine.capture);
+	/* Without the lock: a vCPU may want it. */
+	if (vsock_credit_should_yield(&dev->engine.credit))
+		sched_yield();
 }
 
 static void patience_is_over(struct loop_timer *timer)
