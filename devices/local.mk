@@ -6,6 +6,7 @@ libdevices_a_SOURCES = \
 	devices/ged.c devices/ged.h \
 	devices/log.c devices/log.h \
 	devices/loop.c devices/loop.h \
+	devices/monotonic.h \
 	devices/power.c devices/power.h \
 	devices/rng.c devices/rng.h \
 	devices/serial.c devices/serial.h \

@@ -18,6 +18,7 @@
  * nothing due.
  */
 #include "devices/loop.h"
+#include "devices/monotonic.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -80,14 +81,6 @@ struct loop {
 	atomic_int stop;
 	int result;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 struct loop *loop_new(struct fail *why)
 {
@@ -265,7 +258,7 @@ int loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t ms)
 		return err;
 	/* A deadline beyond reach is one that never comes. */
 	if (__builtin_mul_overflow(ms, NSEC_PER_MSEC, &delay) ||
-	    __builtin_add_overflow(delay, now_ns(), &timer->deadline) ||
+	    __builtin_add_overflow(delay, monotonic_ns(), &timer->deadline) ||
 	    timer->deadline > INT64_MAX)
 		timer->deadline = INT64_MAX;
 	loop->armed++;
@@ -313,7 +306,7 @@ static void set_timerfd(struct loop *loop)
 /* Fire what is due. What a handler arms anew waits for the next turn. */
 static int run_timers(struct loop *loop)
 {
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns();
 	int ran = 0;
 
 	loop->set_for = NEVER;
@@ -424,7 +417,7 @@ int loop_run_once(struct loop *loop, int timeout_ms)
 
 	if (timeout_ms <= 0)
 		return turn(loop, timeout_ms);
-	end = now_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
+	end = monotonic_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
 	for (;;) {
 		uint64_t now;
 
@@ -433,7 +426,7 @@ int loop_run_once(struct loop *loop, int timeout_ms)
 		if (ran || loop->count != 1 ||
 		    loop->batch[0].data.ptr != &loop->timer)
 			return ran;
-		now = now_ns();
+		now = monotonic_ns();
 		if (now >= end)
 			return 0;
 		timeout_ms = (int)((end - now) / NSEC_PER_MSEC) + 1;

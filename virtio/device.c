@@ -195,6 +195,20 @@ static struct registers registers_of(struct virtio_device *vdev)
 	};
 }
 
+/* Chains popped and not yet given back: absent means that there are none. */
+#define HELD	"held"
+
+static void save_queue(const struct virtq *q, struct state_writer *w)
+{
+	/* Else what is popped or not published has no place in the file. */
+	assert((uint16_t)(q->last_avail - q->used_idx) == q->held_count);
+	assert(q->flushed == q->used_idx);
+	state_put(w, &queue_table, q);
+	if (q->held_count)
+		state_put_blob(w, HELD, q->held,
+			       q->held_count * sizeof(q->held[0]));
+}
+
 void virtio_device_save(struct virtio_device *vdev, struct state_writer *w)
 {
 	struct registers regs;
@@ -205,13 +219,8 @@ void virtio_device_save(struct virtio_device *vdev, struct state_writer *w)
 	regs = registers_of(vdev);
 	state_put(w, &register_table, &regs);
 	for (unsigned int i = 0; i < vdev->ops->queues; i++) {
-		const struct virtq *q = &vdev->queue[i];
-
-		/* What is popped or not published has no place in the file. */
-		assert(q->last_avail == q->used_idx);
-		assert(q->flushed == q->used_idx);
 		state_begin(w, "queue@%u", i);
-		state_put(w, &queue_table, q);
+		save_queue(&vdev->queue[i], w);
 		state_end(w);
 	}
 	if (vdev->ops->state) {
@@ -267,18 +276,50 @@ static int registers_load(struct virtio_device *vdev, struct state_node *node,
 	return 0;
 }
 
-static int queue_start(struct virtio_device *vdev, struct virtq *q,
+static int held_load(struct state_node *node, struct virtq *q,
+		     struct fail *why)
+{
+	const void *heads;
+	size_t len;
+	int err;
+
+	if (!state_has(node, HELD))
+		return 0;
+	err = state_get_blob(node, HELD, &heads, &len, why);
+	if (err)
+		return err;
+	if (len % sizeof(q->held[0]) || len > sizeof(q->held))
+		return fail(why, -EINVAL, "%s: " HELD
+			    ": %zu bytes, up to %zu heads of %zu expected",
+			    node->name, len, sizeof(q->held) /
+			    sizeof(q->held[0]), sizeof(q->held[0]));
+	memcpy(q->held, heads, len);
+	q->held_count = (uint16_t)(len / sizeof(q->held[0]));
+	/* The work is to be begun anew. */
+	q->again = q->held_count;
+	return 0;
+}
+
+static int queue_start(struct virtio_device *vdev, unsigned int i,
 		       struct fail *why)
 {
-	if (q->last_avail != q->used_idx)
-		return fail(why, -EINVAL, "last-avail %u is not used-idx %u",
-			    q->last_avail, q->used_idx);
+	struct virtq *q = &vdev->queue[i];
+
+	if ((uint16_t)(q->last_avail - q->used_idx) != q->held_count)
+		return fail(why, -EINVAL,
+			    "last-avail %u, used-idx %u, but %u chains held",
+			    q->last_avail, q->used_idx, q->held_count);
+	if (q->held_count && !(vdev->ops->holds & 1u << i))
+		return fail(why, -EINVAL,
+			    "%u chains held, on a queue where none is",
+			    q->held_count);
 	q->event_idx = virtio_device_has(vdev, VIRTIO_F_EVENT_IDX);
 	q->indirect = virtio_device_has(vdev, VIRTIO_F_INDIRECT_DESC);
 	if (!q->ready) {
-		if (q->last_avail)
-			return fail(why, -EINVAL, "last-avail %u, but the "
-				    "queue is not ready", q->last_avail);
+		if (q->last_avail || q->used_idx)
+			return fail(why, -EINVAL, "last-avail %u, used-idx %u, "
+				    "but the queue is not ready",
+				    q->last_avail, q->used_idx);
 		if (q->notified)
 			return fail(why, -EINVAL,
 				    "notified, but the queue is not ready");
@@ -307,12 +348,13 @@ static int queue_load(struct virtio_device *vdev, struct state_node *parent,
 	if (err)
 		return err;
 	err = state_get(&node, &queue_table, q, why);
+	if (!err)
+		err = held_load(&node, q, why);
+	if (!err)
+		err = state_leave(&node, why);
 	if (err)
 		return err;
-	err = state_leave(&node, why);
-	if (err)
-		return err;
-	err = queue_start(vdev, q, why);
+	err = queue_start(vdev, i, why);
 	if (err)
 		return fail_within(why, err, "queue@%u", i);
 	return 0;

@@ -59,6 +59,7 @@ struct virtio_device;
  * @status_changed: loop thread, locked: the driver wrote the status register;
  *     compare vdev->resets with the one last seen, and virtio_device_live()
  *     with what was before
+ * @holds: bits of queues on which the device holds chains (virtq_hold())
  * @queue_notify: loop thread, locked: the driver notified queue @queue (or
  *     may have: spurious calls are to be borne). Only while the device is live
  * @config_read: any thread, locked: fill @len bytes of device configuration
@@ -79,6 +80,7 @@ struct virtio_device_ops {
 	uint32_t id;
 	unsigned int queues;
 	unsigned int exact_notify;
+	unsigned int holds;
 	void (*status_changed)(struct virtio_device *vdev);
 	void (*queue_notify)(struct virtio_device *vdev, unsigned int queue);
 	void (*config_read)(struct virtio_device *vdev, uint32_t offset,

@@ -12,9 +12,9 @@
  * puts in them is in doubt. Each descriptor, ring entry and index is therefore
  * read once, into registers, and the copy is checked and used.
  *
- * Indices run freely modulo 2^16 and are masked when used as positions. The
- * driver owns [used_idx .. avail.idx); [used_idx .. last_avail) is popped and
- * not yet pushed. With memory shared by two CPUs, four orderings matter; at
+ * Indices run freely modulo 2^16 and are masked when used as positions.
+ * last_avail - used_idx chains are popped and not yet pushed; between two
+ * batches those are the held ones. With memory shared by two CPUs, four orderings matter; at
  * each the comment names its other half in the driver (Linux,
  * drivers/virtio/virtio_ring.c).
  *
@@ -89,6 +89,11 @@ static inline struct desc desc_copy(const uint8_t *table, uint32_t i)
 static inline uint16_t load16(const le16 *p)
 {
 	return le16toh(__atomic_load_n(&p->raw, __ATOMIC_RELAXED));
+}
+
+static inline uint32_t load32(const le32 *p)
+{
+	return le32toh(__atomic_load_n(&p->raw, __ATOMIC_RELAXED));
 }
 
 static inline void store16(le16 *p, uint16_t v)
@@ -193,6 +198,8 @@ void virtq_disable(struct virtq *q)
 	q->flushed = 0;
 	q->avail_seen = 0;
 	q->notified = false;
+	q->held_count = 0;
+	q->again = 0;
 }
 
 void virtq_reset(struct virtq *q)
@@ -324,6 +331,21 @@ static int chain_walk(struct walk *w, uint32_t i)
 	}
 }
 
+static struct virtq_chain chain_of(const struct walk *w, uint16_t head)
+{
+	unsigned int out_num = w->writable ? w->out_num : w->num;
+	uint32_t out_len = w->writable ? w->out_len : w->total;
+
+	return (struct virtq_chain){
+		.head = head,
+		.out_num = (uint16_t)out_num,
+		.in_num = (uint16_t)(w->num - out_num),
+		.out_len = out_len,
+		.in_len = w->total - out_len,
+		.iov = w->iov,
+	};
+}
+
 /* How far may we pop without asking again? 0: nothing there. */
 static int avail_look(struct virtq *q, struct fail *why)
 {
@@ -339,6 +361,19 @@ static int avail_look(struct virtq *q, struct fail *why)
 	return 1;
 }
 
+static uint16_t avail_head(const struct virtq *q, uint16_t idx)
+{
+	return load16(&q->avail->ring[idx & (q->size - 1)]);
+}
+
+/* Takes the @at-th of the held heads off the list. */
+static void unhold(struct virtq *q, unsigned int at)
+{
+	q->held_count--;
+	memmove(&q->held[at], &q->held[at + 1],
+		(q->held_count - at) * sizeof(q->held[0]));
+}
+
 int virtq_pop(struct virtq *q, struct iovec *iov, unsigned int iov_max,
 	      struct virtq_chain *chain, struct fail *why)
 {
@@ -351,30 +386,24 @@ int virtq_pop(struct virtq *q, struct iovec *iov, unsigned int iov_max,
 	if (!q->ready)
 		return 0;
 	/* One look at the driver's cache line serves a whole batch. */
-	if (q->avail_seen == q->last_avail) {
+	if (!q->again && q->avail_seen == q->last_avail) {
 		err = avail_look(q, why);
 		if (err <= 0)
 			return err;
 	}
-	head = load16(&q->avail->ring[q->last_avail & (q->size - 1)]);
+	head = q->again ? q->held[0] : avail_head(q, q->last_avail);
 	err = chain_walk(&w, head);
 	if (err)
 		return err;
 	if (w.num > iov_max)
 		return -ENOSPC;
-	if (!w.writable) {
-		w.out_num = w.num;
-		w.out_len = w.total;
+	*chain = chain_of(&w, head);
+	if (q->again) {
+		q->again--;
+		unhold(q, 0);
+	} else {
+		q->last_avail++;
 	}
-	*chain = (struct virtq_chain){
-		.head = head,
-		.out_num = (uint16_t)w.out_num,
-		.in_num = (uint16_t)(w.num - w.out_num),
-		.out_len = w.out_len,
-		.in_len = w.total - w.out_len,
-		.iov = iov,
-	};
-	q->last_avail++;
 	return 1;
 }
 
@@ -382,6 +411,7 @@ void virtq_unpop(struct virtq *q, uint16_t count)
 {
 	if (!q->ready)
 		return;
+	assert(!q->held_count);
 	assert(count <= (uint16_t)(q->last_avail - q->used_idx));
 	q->last_avail -= count;
 }
@@ -396,6 +426,76 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 	elem->id = le32_make(head);
 	elem->len = le32_make(len);
 	q->used_idx++;
+}
+
+bool virtq_hold(struct virtq *q, uint16_t head)
+{
+	if (!q->ready || q->held_count + 1u >= q->size)
+		return false;
+	q->held[q->held_count++] = head;
+	return true;
+}
+
+void virtq_push_held(struct virtq *q, uint16_t head, uint32_t len)
+{
+	for (unsigned int i = q->again; i < q->held_count; i++) {
+		if (q->held[i] != head)
+			continue;
+		unhold(q, i);
+		virtq_push(q, head, len);
+		return;
+	}
+}
+
+bool virtq_used_look(struct virtq *q, uint16_t back, struct iovec *iov,
+		     unsigned int iov_max, struct virtq_chain *chain,
+		     uint32_t *len)
+{
+	const struct virtq_used_elem *elem;
+	struct fail why;
+	struct walk w = {
+		.q = q, .iov = iov, .iov_max = iov_max, .why = &why,
+	};
+	uint32_t head;
+
+	if (!q->ready)
+		return false;
+	elem = &q->used->ring[(uint16_t)(q->used_idx - back) & (q->size - 1)];
+	head = load32(&elem->id);
+	*len = load32(&elem->len);
+	if (head >= q->size || chain_walk(&w, head) || w.num > iov_max)
+		return false;
+	*chain = chain_of(&w, (uint16_t)head);
+	return true;
+}
+
+gpa_t virtq_buffer_gpa(const struct virtq *q, uint16_t head)
+{
+	struct desc d;
+
+	if (!q->ready || head >= q->size)
+		return 0;
+	d = desc_copy((const uint8_t *)q->desc, head);
+	return d.addr;
+}
+
+int virtq_avail_find(struct virtq *q, uint16_t *from, uint16_t head, gpa_t gpa,
+		     struct fail *why)
+{
+	uint16_t idx = virtq_avail_idx(q);
+
+	if (!q->ready)
+		return 0;
+	if ((uint16_t)(idx - q->last_avail) > q->size)
+		return fail(why, -EINVAL, "available index jumped from %u to "
+			    "%u in a ring of %u", q->last_avail, idx, q->size);
+	while (*from != idx) {
+		uint16_t other = avail_head(q, (*from)++);
+
+		if (other == head || virtq_buffer_gpa(q, other) == gpa)
+			return 1;
+	}
+	return 0;
 }
 
 bool virtq_flush(struct virtq *q)

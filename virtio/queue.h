@@ -80,6 +80,11 @@ _Static_assert(sizeof(struct virtq_used) == 4, "virtio 1.2, 2.7.8");
  * @avail_seen: the available index when it was last read and checked; entries
  *              up to it are popped without looking again
  * @region: the region hit last, where the next segment will likely be
+ * @held_count: chains in @held
+ * @again: of them, from the front, those that a load gave back to be popped
+ *         once more
+ * @held: heads of chains popped and kept while later ones were pushed; see
+ *        virtq_hold()
  * @notified: the driver wrote this queue's number to QueueNotify since it
  *            enabled the queue; exact only for queues in ops->exact_notify,
  *            whose doorbell is not an ioeventfd
@@ -102,6 +107,9 @@ struct virtq {
 	uint16_t flushed;
 	uint16_t avail_seen;
 	bool notified;
+	uint16_t held_count;
+	uint16_t again;
+	uint16_t held[VIRTQ_SIZE_MAX];
 	const struct guest_region *region;
 	const struct virtq_desc *desc;
 	const struct virtq_avail *avail;
@@ -187,7 +195,8 @@ int virtq_pop(struct virtq *q, struct iovec *iov, unsigned int iov_max,
 /**
  * virtq_unpop() - give back the last @count chains popped
  *
- * They will be popped again, in the same order. Only chains not yet pushed.
+ * They will be popped again, in the same order. Only chains not yet pushed,
+ * and not on a queue on which chains are held.
  */
 void virtq_unpop(struct virtq *q, uint16_t count);
 
@@ -200,6 +209,61 @@ void virtq_unpop(struct virtq *q, uint16_t count);
  * The driver does not see it before virtq_flush().
  */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len);
+
+/**
+ * virtq_hold() - keep a popped chain while later ones are pushed
+ * @head: chain->head; not in the queue's hands yet
+ *
+ * For work that ends later. Buffers may go back in any order (section 2.7.14),
+ * and what is held when the queue is saved is popped again, before anything
+ * else, after a load: the chain is the record of the work under way.
+ *
+ * Return: true; false if all but one of the ring's entries are held, so that
+ * the driver can always be heard: nothing was done, the chain is the caller's.
+ */
+bool virtq_hold(struct virtq *q, uint16_t head);
+
+/**
+ * virtq_push_held() - as virtq_push(), for a chain that virtq_hold() kept
+ *
+ * Does nothing if it is not held any more: the queue was reset meanwhile.
+ */
+void virtq_push_held(struct virtq *q, uint16_t head, uint32_t len);
+
+/**
+ * virtq_used_look() - read back a chain that was pushed earlier
+ * @back: how many used elements ago, 1: the last one; up to the queue's size
+ * @iov: where its segments go
+ * @iov_max: how many fit
+ * @chain: filled in
+ * @len: how many bytes were said to be written
+ *
+ * What the driver has not taken yet is as the device left it. What it has may
+ * be anything by now: the caller checks what it finds, as it would a packet.
+ *
+ * Return: whether there is such a chain, by the rules of virtq_pop().
+ */
+bool virtq_used_look(struct virtq *q, uint16_t back, struct iovec *iov,
+		     unsigned int iov_max, struct virtq_chain *chain,
+		     uint32_t *len);
+
+/**
+ * virtq_avail_find() - was a buffer made available again?
+ * @from: free-running index of the first entry to look at, not before
+ *     q->last_avail; afterwards that of the first not looked at
+ * @head: its head when it was popped
+ * @gpa: where it lies
+ *
+ * It is the same if either is: a driver may take another descriptor for it.
+ *
+ * Return: 1 it was, 0 not yet, -EINVAL: the index ran ahead by more than the
+ * size.
+ */
+int virtq_avail_find(struct virtq *q, uint16_t *from, uint16_t head, gpa_t gpa,
+		     struct fail *why);
+
+/** virtq_buffer_gpa() - Return: where the chain with this head begins, or 0 */
+gpa_t virtq_buffer_gpa(const struct virtq *q, uint16_t head);
 
 /**
  * virtq_flush() - publish what was pushed since the last flush

@@ -83,7 +83,7 @@ static void follow_gate(struct vsock_device *dev)
 {
 	enum vsock_gate_state from = dev->state, to = vsock_device_gate(dev);
 
-	if (dev->gate.cid_read && to == VSOCK_GATE_RESET_SENT) {
+	if (vsock_gate_half_way(&dev->gate) && to == VSOCK_GATE_RESET_SENT) {
 		if (!dev->patience.slot)
 			(void)loop_timer_arm(dev->loop, &dev->patience,
 					     dev->patience_ms);
@@ -236,8 +236,12 @@ static void patience_is_over(struct loop_timer *timer)
 	/* A paused guest could not have answered. */
 	if (dev->engine.running && vsock_gate_force(&dev->gate)) {
 		dev->gate_forced++;
-		log_warn("vsock: the driver read its CID but has not returned the event buffer for %" PRIu32
-			 " ms: going on without", dev->patience_ms);
+		log_warn("vsock: after a reset the driver has %s, but for %" PRIu32 " ms not %s: going on without",
+			 dev->gate.returned ? "returned the event buffer" :
+					      "read its CID",
+			 dev->patience_ms,
+			 dev->gate.returned ? "read its CID" :
+					      "returned the event buffer");
 		schedule(dev);
 	}
 	follow_gate(dev);
@@ -308,6 +312,8 @@ static int loaded(struct virtio_device *vdev, struct fail *why)
 	/* The driver's fault, found now and not later: load all the same. */
 	if (ret < 0)
 		give_up(dev, why);
+	if (virtio_device_live(vdev))
+		vsock_engine_loaded(&dev->engine);
 	interrupt_now(dev);
 	follow_gate(dev);
 	schedule(dev);
@@ -319,6 +325,7 @@ static const struct virtio_device_ops vsock_ops = {
 	.id = VIRTIO_ID_VSOCK,
 	.queues = VSOCK_QUEUES,
 	.exact_notify = 1u << VSOCK_QUEUE_EVENT,
+	.holds = 1u << VSOCK_QUEUE_TX,
 	.status_changed = status_changed,
 	.queue_notify = queue_notify,
 	.config_read = config_read,

@@ -12,7 +12,8 @@
 
 #define VSOCK_QUEUE_SIZE	256u
 /* How long a driver that has read guest_cid may take to give the event's
- * buffer back before it is let through all the same, ms. */
+ * buffer back, or the other way round, before it is let through all the same,
+ * ms. */
 #define VSOCK_GATE_PATIENCE	10000u
 
 /**
@@ -22,7 +23,7 @@
  * @engine: the protocol
  * @loop: where it all runs
  * @run: runs the queues at the end of a turn
- * @patience: bounds the wait of a gate for a driver that has read guest_cid
+ * @patience: bounds the wait of a gate for a driver that is half way
  * @patience_ms: VSOCK_GATE_PATIENCE; tests shorten it
  * @interrupt: armed while the driver has not heard of headers that it got back
  * @interrupted: the TX ring's used index when it was interrupted last

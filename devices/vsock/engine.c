@@ -64,7 +64,7 @@ int vsock_engine_init(struct vsock_engine *engine, struct loop *loop,
 	engine->close_timeout = VSOCK_CLOSE_TIMEOUT;
 	engine->running = true;
 	engine->next_host_port = first_host_port % HOST_PORT_COUNT;
-	engine->replies_size = VSOCK_REPLIES_MAX + conns_max;
+	engine->replies_size = VSOCK_REPLIES_MAX + conns_max + VIRTQ_SIZE_MAX;
 	engine->replies = calloc(engine->replies_size,
 				 sizeof(*engine->replies));
 	if (!engine->replies)
@@ -115,6 +115,7 @@ int vsock_engine_insert(struct vsock_engine *engine, struct vsock_conn *conn)
 	conn->guest_cid = engine->guest_cid;
 	conn->buf_alloc = engine->buf_alloc;
 	conn->read_hint = READ_HINT_MIN;
+	conn->held = VSOCK_HELD_NONE;
 	list_init(&conn->ready);
 	vsock_credit_add(conn);
 	list_append(&engine->conns, &conn->all);
@@ -129,6 +130,13 @@ bool vsock_conn_pending(const struct vsock_conn *conn)
 	return conn->seq ? vsock_seq_waiting(conn) : conn->backlog.used != 0;
 }
 
+void vsock_conn_give_back(struct vsock_conn *conn)
+{
+	if (conn->held != VSOCK_HELD_NONE)
+		virtq_push_held(conn->engine->tx, (uint16_t)conn->held, 0);
+	conn->held = VSOCK_HELD_NONE;
+}
+
 /* Takes it out of the table; the tuple is free again. */
 static void forget(struct vsock_conn *conn)
 {
@@ -140,6 +148,7 @@ static void forget(struct vsock_conn *conn)
 		at = &(*at)->next;
 	*at = conn->next;
 	engine->count--;
+	vsock_conn_give_back(conn);
 	list_remove(&conn->ready);
 	vsock_credit_remove(conn);
 	loop_timer_cancel(engine->loop, &conn->timer);
@@ -192,9 +201,14 @@ void vsock_engine_reset(struct vsock_engine *engine)
 
 void vsock_engine_destroy(struct vsock_engine *engine)
 {
-	while (!list_empty(&engine->conns))
-		vsock_conn_discard(list_entry(engine->conns.next,
-					      struct vsock_conn, all));
+	while (!list_empty(&engine->conns)) {
+		struct vsock_conn *conn = list_entry(engine->conns.next,
+						     struct vsock_conn, all);
+
+		/* The guest's memory is not ours to write any more. */
+		conn->held = VSOCK_HELD_NONE;
+		vsock_conn_discard(conn);
+	}
 	vsock_credit_destroy(engine);
 	free(engine->replies);
 	engine->replies = NULL;
@@ -303,23 +317,21 @@ void vsock_conn_header(struct vsock_conn *conn, enum vsock_op op,
 	};
 }
 
-static void reply(struct vsock_engine *engine, const struct vsock_header *hdr)
+static void reply(struct vsock_engine *engine, const struct vsock_header *hdr,
+		  int32_t held)
 {
 	unsigned int at = (engine->replies_head + engine->replies_count) %
 			  engine->replies_size;
 
-	engine->replies[at] = *hdr;
+	engine->replies[at] = (struct vsock_reply){ *hdr, held };
 	engine->replies_count++;
 	engine->stats.resets_sent++;
 	engine->wake(engine);
 }
 
 void vsock_engine_reply_rst(struct vsock_engine *engine,
-			    const struct vsock_header *to)
+			    const struct vsock_header *to, int32_t held)
 {
-	/* An RST is never answered, least of all by an RST. */
-	if (le16_get(to->op) == VSOCK_OP_RST)
-		return;
 	reply(engine, &(struct vsock_header){
 		.src_cid = to->dst_cid,
 		.dst_cid = to->src_cid,
@@ -327,7 +339,20 @@ void vsock_engine_reply_rst(struct vsock_engine *engine,
 		.dst_port = to->src_port,
 		.type = to->type,
 		.op = le16_make(VSOCK_OP_RST),
-	});
+	}, held);
+}
+
+void vsock_engine_take_back(struct vsock_engine *engine,
+			    const struct vsock_header *hdr)
+{
+	reply(engine, &(struct vsock_header){
+		.src_cid = hdr->src_cid,
+		.dst_cid = hdr->dst_cid,
+		.src_port = hdr->src_port,
+		.dst_port = hdr->dst_port,
+		.type = hdr->type,
+		.op = le16_make(VSOCK_OP_RST),
+	}, VSOCK_HELD_NONE);
 }
 
 void vsock_conn_say_rst(struct vsock_conn *conn)
@@ -335,7 +360,9 @@ void vsock_conn_say_rst(struct vsock_conn *conn)
 	struct vsock_header hdr;
 
 	vsock_conn_header(conn, VSOCK_OP_RST, 0, 0, &hdr);
-	reply(conn->engine, &hdr);
+	/* An unanswered REQUEST is answered by this. */
+	reply(conn->engine, &hdr, conn->held);
+	conn->held = VSOCK_HELD_NONE;
 }
 
 void vsock_conn_reset(struct vsock_conn *conn)

@@ -85,6 +85,8 @@ const char *vsock_conn_state_name(enum vsock_conn_state state);
  * @bytes_to_guest: payload sent to the guest
  * @seq: what a seqpacket connection has besides; NULL: a stream
  * @backlog: received, not yet taken by the host socket
+ * @held: the chain of the guest's REQUEST while it is not answered, or
+ *     VSOCK_HELD_NONE
  * @timer: connect or close timeout
  * @timer_ms: its length, to start over while the VM is paused
  * @ready: in engine->ready while there is something to send
@@ -119,11 +121,24 @@ struct vsock_conn {
 	uint64_t bytes_to_guest;
 	struct vsock_seq *seq;
 	struct vsock_backlog backlog;
+	int32_t held;
 	struct loop_timer timer;
 	uint64_t timer_ms;
 	struct list_node ready;
 	struct list_node all;
 	struct vsock_conn *next;
+};
+
+#define VSOCK_HELD_NONE	(-1)
+
+/**
+ * struct vsock_reply - an RST that is due and belongs to no connection
+ * @hdr: the packet
+ * @held: the chain of the REQUEST that it answers, or VSOCK_HELD_NONE
+ */
+struct vsock_reply {
+	struct vsock_header hdr;
+	int32_t held;
 };
 
 /* ops->send: the message ends with MSG_EOR. */
@@ -133,7 +148,8 @@ struct vsock_conn {
  * struct vsock_backend_ops - the host side of connections
  * @request: the guest wants to connect to @host_port. Return a zeroed
  *     connection object; NULL: refused. @connected: false if it will take
- *     time, and vsock_conn_accepted() or vsock_conn_abort() follows.
+ *     time, up to @patience ms, and vsock_conn_accepted() or
+ *     vsock_conn_abort() follows.
  * @established: the guest answered a host-initiated connection
  * @send: hand bytes to the host socket; on seqpacket: one message, whole.
  *     @flags: VSOCK_SEND_EOR. Return: how many it took; -EAGAIN (want_send()
@@ -153,7 +169,7 @@ struct vsock_conn {
 struct vsock_backend_ops {
 	struct vsock_conn *(*request)(struct vsock_backend *backend,
 				      uint32_t host_port, uint16_t type,
-				      bool *connected);
+				      uint32_t patience, bool *connected);
 	void (*established)(struct vsock_conn *conn);
 	ssize_t (*send)(struct vsock_conn *conn, const struct iovec *iov,
 			unsigned int count, unsigned int flags);
@@ -215,6 +231,11 @@ struct vsock_stats {
 #define VSOCK_CONNS_MAX		1023u
 #define VSOCK_CONNECT_TIMEOUT	10000u		/* ms */
 #define VSOCK_CLOSE_TIMEOUT	8000u		/* ms, as Linux */
+/* For the host to accept a guest's connect. Linux gives up after 2 s
+ * (VSOCK_DEFAULT_CONNECT_TIMEOUT); one that was under way when a snapshot was
+ * taken has waited before, and is to hear within a second. */
+#define VSOCK_ACCEPT_PATIENCE	2000u		/* ms */
+#define VSOCK_ACCEPT_HURRY	800u		/* ms */
 
 /**
  * struct vsock_engine - all connections of one device
@@ -241,9 +262,11 @@ struct vsock_stats {
  * @ready: those with something to send, served round-robin
  * @credit: what the guest may send, of all connections
  * @hash: by host and guest port
+ * @hurry: a load was, and the TX ring was not found empty since
  * @replies: RSTs without a connection, a ring of @replies_size
- * @replies_size: VSOCK_REPLIES_MAX + conns_max: TX stops at the first, and
- *     only then can there be one more for each connection
+ * @replies_size: VSOCK_REPLIES_MAX + conns_max + VIRTQ_SIZE_MAX: TX stops at
+ *     the first, only then can there be one more for each connection; and one
+ *     for each answer recalled at a load
  * @replies_head: index of the first
  * @replies_count: how many
  * @stats: counters
@@ -272,8 +295,9 @@ struct vsock_engine {
 	struct list_node conns;
 	struct list_node ready;
 	struct vsock_credit credit;
+	bool hurry;
 	struct vsock_conn *hash[VSOCK_HASH_SIZE];
-	struct vsock_header *replies;
+	struct vsock_reply *replies;
 	unsigned int replies_size;
 	unsigned int replies_head;
 	unsigned int replies_count;
@@ -328,6 +352,15 @@ int vsock_engine_to_host(struct vsock_engine *engine, bool *interrupt,
  */
 int vsock_engine_to_guest(struct vsock_engine *engine, bool *interrupt,
 			  struct fail *why);
+
+/**
+ * vsock_engine_loaded() - a snapshot was loaded: see to connects under way
+ *
+ * Context: before any vCPU runs; with the RX ring as loaded. Every RESPONSE
+ * that the driver may not have looked at is taken back by an RST behind it,
+ * due as soon as packets may pass. See recall.c.
+ */
+void vsock_engine_loaded(struct vsock_engine *engine);
 
 /** vsock_engine_blocked() - TX waits for room for replies in the RX ring */
 bool vsock_engine_blocked(const struct vsock_engine *engine);
@@ -397,8 +430,25 @@ void vsock_conn_timer(struct vsock_conn *conn, uint64_t ms);
  */
 void vsock_conn_header(struct vsock_conn *conn, enum vsock_op op,
 		       uint32_t len, uint32_t flags, struct vsock_header *hdr);
-/** vsock_engine_reply_rst() - answer a packet that belongs to nothing */
+/**
+ * vsock_header_copy() - copy a header that may lie across segments
+ * @iov: @count segments, at the front of which it stands
+ * Return: whether it is all there; else @hdr is half written.
+ */
+bool vsock_header_copy(struct vsock_header *hdr, const struct iovec *iov,
+		       unsigned int count);
+/**
+ * vsock_conn_give_back() - the guest's REQUEST is answered: its chain goes back
+ */
+void vsock_conn_give_back(struct vsock_conn *conn);
+/**
+ * vsock_engine_reply_rst() - answer a packet that belongs to nothing
+ * @held: its chain, if that is to go back with the answer, or VSOCK_HELD_NONE
+ */
 void vsock_engine_reply_rst(struct vsock_engine *engine,
-			    const struct vsock_header *to);
+			    const struct vsock_header *to, int32_t held);
+/** vsock_engine_take_back() - an RST for whoever was sent @hdr */
+void vsock_engine_take_back(struct vsock_engine *engine,
+			    const struct vsock_header *hdr);
 
 #endif

@@ -36,15 +36,22 @@ const char *vsock_gate_state_name(enum vsock_gate_state state);
  * struct vsock_gate - one gate
  * @owed: resets published that the driver has not answered; saved
  * @unsent: a load wants a reset published; every load sets it, so not saved
- * @base: avail.idx from which answers are counted while @owed is not 0
+ * @head: the buffer that the last reset was published in: its chain
+ * @gpa: and where it lies
+ * @base: free-running index of the first available entry not looked at, for
+ *     that buffer
  * @cid_read: guest_cid was read since the last reset was published
- * @forced: let through without an answer (vsock_gate_force())
+ * @returned: the buffer came back
+ * @forced: let through without the one or the other (vsock_gate_force())
  */
 struct vsock_gate {
 	uint32_t owed;
 	bool unsent;
+	uint16_t head;
+	gpa_t gpa;
 	uint16_t base;
 	bool cid_read;
+	bool returned;
 	bool forced;
 };
 
@@ -71,9 +78,10 @@ int vsock_gate_loaded(struct vsock_gate *gate, struct virtq *events, bool live,
 		      struct fail *why);
 
 /**
- * vsock_gate_look() - the driver may have notified the event queue
+ * vsock_gate_look() - the driver may have notified the event queue, or read
+ * guest_cid
  *
- * Counts answers, publishes a pending event. Spurious calls are harmless.
+ * Looks for the answer, publishes a pending event. Spurious calls are harmless.
  * Return: as vsock_gate_loaded().
  */
 int vsock_gate_look(struct vsock_gate *gate, struct virtq *events, bool live,
@@ -81,15 +89,22 @@ int vsock_gate_look(struct vsock_gate *gate, struct virtq *events, bool live,
 
 /**
  * vsock_gate_cid_read() - the driver read guest_cid
- * Return: whether an answer is now due within a bounded time.
+ * Return: whether the gate waits for that; vsock_gate_look() is due.
  */
 bool vsock_gate_cid_read(struct vsock_gate *gate);
 
 /**
+ * vsock_gate_half_way() - is one of two signs of an answer there?
+ *
+ * guest_cid was read, or the buffer came back: the other is due within a
+ * bounded time.
+ */
+bool vsock_gate_half_way(const struct vsock_gate *gate);
+
+/**
  * vsock_gate_force() - the bounded wait is over: let packets through
  *
- * Only for a driver that read guest_cid after the event but never gave back
- * the buffer. Return: whether the gate was waiting for just that.
+ * Only half way. Return: whether it was.
  */
 bool vsock_gate_force(struct vsock_gate *gate);
 

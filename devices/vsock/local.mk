@@ -7,6 +7,7 @@ libdevices_a_SOURCES += \
 	devices/vsock/engine.c devices/vsock/engine.h \
 	devices/vsock/gate.c devices/vsock/gate.h \
 	devices/vsock/list.h \
+	devices/vsock/recall.c \
 	devices/vsock/seqpacket.c devices/vsock/seqpacket.h \
 	devices/vsock/to_guest.c \
 	devices/vsock/to_host.c \

@@ -297,13 +297,16 @@ static int send_message(struct vsock_conn *conn, struct fail *why)
 
 static int send_reply(struct vsock_engine *engine, struct fail *why)
 {
+	const struct vsock_reply *reply =
+		&engine->replies[engine->replies_head];
 	struct batch batch;
 	int ret = take_one(engine, &batch, 0, why);
 
 	if (ret <= 0)
 		return ret;
-	put_header(engine, &batch.slot[0],
-		   &engine->replies[engine->replies_head]);
+	put_header(engine, &batch.slot[0], &reply->hdr);
+	if (reply->held != VSOCK_HELD_NONE)
+		virtq_push_held(engine->tx, (uint16_t)reply->held, 0);
 	engine->replies_head = (engine->replies_head + 1) %
 			       engine->replies_size;
 	engine->replies_count--;
@@ -340,6 +343,8 @@ static int send_control(struct vsock_conn *conn, struct fail *why)
 	}
 	vsock_conn_header(conn, controls[i].op, 0, flags, &hdr);
 	put_header(engine, &batch.slot[0], &hdr);
+	if (controls[i].due == VSOCK_DUE_RESPONSE)
+		vsock_conn_give_back(conn);
 	return 1;
 }
 
@@ -381,5 +386,8 @@ int vsock_engine_to_guest(struct vsock_engine *engine, bool *interrupt,
 	}
 	if (virtq_flush(engine->rx))
 		*interrupt = true;
+	/* The answers are out: so are the REQUESTs' chains, in the same turn. */
+	if (virtq_flush(engine->tx))
+		engine->unheard = true;
 	return ret < 0 ? -EINVAL : sends > SENDS_MAX;
 }

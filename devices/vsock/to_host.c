@@ -234,23 +234,39 @@ static void take_for_conn(struct vsock_conn *conn,
 	}
 }
 
-static void take_request(struct vsock_engine *engine,
-			 const struct vsock_header *hdr)
+/*
+ * Asks the back-end. No more than half of the ring may wait for the host, or
+ * others could send nothing: who comes then is refused.
+ */
+static struct vsock_conn *ask_host(struct vsock_engine *engine,
+				   const struct vsock_header *hdr,
+				   bool *connected)
 {
-	struct vsock_conn *conn = NULL;
+	if (engine->count + engine->lingering >= engine->conns_max ||
+	    engine->tx->held_count > engine->tx->size / 2) {
+		engine->stats.limit_hits++;
+		return NULL;
+	}
+	return engine->backend->ops->request(engine->backend,
+					     le32_get(hdr->dst_port),
+					     le16_get(hdr->type),
+					     engine->hurry ?
+					     VSOCK_ACCEPT_HURRY :
+					     VSOCK_ACCEPT_PATIENCE,
+					     connected);
+}
+
+static void take_request(struct vsock_engine *engine,
+			 const struct vsock_header *hdr, int32_t held)
+{
+	struct vsock_conn *conn;
 	bool connected = false;
 
 	engine->stats.connects_guest++;
-	if (engine->count + engine->lingering >= engine->conns_max)
-		engine->stats.limit_hits++;
-	else
-		conn = engine->backend->ops->request(engine->backend,
-						     le32_get(hdr->dst_port),
-						     le16_get(hdr->type),
-						     &connected);
+	conn = ask_host(engine, hdr, &connected);
 	if (!conn) {
 		engine->stats.refused++;
-		vsock_engine_reply_rst(engine, hdr);
+		vsock_engine_reply_rst(engine, hdr, held);
 		return;
 	}
 	conn->host_port = le32_get(hdr->dst_port);
@@ -262,9 +278,10 @@ static void take_request(struct vsock_engine *engine,
 	if (vsock_engine_insert(engine, conn)) {
 		engine->backend->ops->release(conn);
 		engine->stats.refused++;
-		vsock_engine_reply_rst(engine, hdr);
+		vsock_engine_reply_rst(engine, hdr, held);
 		return;
 	}
+	conn->held = held;
 	if (connected)
 		vsock_conn_accepted(conn);
 }
@@ -285,25 +302,20 @@ static void capture(struct vsock_engine *engine,
 			     len);
 }
 
-/* Copies the header, across segments if need be. Return: was it all there? */
-static bool copy_header(const struct virtq_chain *chain,
-			struct vsock_header *hdr)
+bool vsock_header_copy(struct vsock_header *hdr, const struct iovec *iov,
+		       unsigned int count)
 {
 	uint8_t *to = (uint8_t *)hdr;
 	size_t left = sizeof(*hdr);
 
-	if (chain->out_len < left || chain->in_num)
-		return false;
-	for (unsigned int i = 0; left; i++) {
-		size_t part = chain->iov[i].iov_len;
+	for (unsigned int i = 0; i < count && left; i++) {
+		size_t part = iov[i].iov_len < left ? iov[i].iov_len : left;
 
-		if (part > left)
-			part = left;
-		memcpy(to, chain->iov[i].iov_base, part);
+		memcpy(to, iov[i].iov_base, part);
 		to += part;
 		left -= part;
 	}
-	return true;
+	return !left;
 }
 
 static bool is_misaddressed(const struct vsock_engine *engine,
@@ -322,7 +334,61 @@ static bool joins(const struct run *run, const struct vsock_header *hdr)
 	       run->conn->guest_port == le32_get(hdr->src_port);
 }
 
-static void take_packet(struct vsock_engine *engine,
+/*
+ * The chain of a REQUEST stays with the device until its answer is in the RX
+ * ring: after a load it is popped again, and the connect is made anew. Return:
+ * the chain, or VSOCK_HELD_NONE if it is to go back at once.
+ */
+static int32_t hold_request(struct vsock_engine *engine,
+			    const struct vsock_header *hdr, uint16_t head)
+{
+	if (le16_get(hdr->op) != VSOCK_OP_REQUEST ||
+	    !virtq_hold(engine->tx, head))
+		return VSOCK_HELD_NONE;
+	return head;
+}
+
+/* Return: whether the chain is held. */
+static bool reject(struct vsock_engine *engine, const struct vsock_header *hdr,
+		   uint16_t head)
+{
+	int32_t held;
+
+	/* An RST is never answered, least of all by an RST. */
+	if (le16_get(hdr->op) == VSOCK_OP_RST)
+		return false;
+	held = hold_request(engine, hdr, head);
+	vsock_engine_reply_rst(engine, hdr, held);
+	return held != VSOCK_HELD_NONE;
+}
+
+/*
+ * What a packet of good form does. Return: whether its chain is held; one whose
+ * connect has been answered by now is not.
+ */
+static bool take_good_packet(struct vsock_engine *engine,
+			     const struct vsock_header *hdr,
+			     const struct virtq_chain *chain, struct run *run)
+{
+	struct vsock_conn *conn = run->conn;
+	int32_t held;
+
+	if (!conn)
+		conn = vsock_engine_find(engine, le32_get(hdr->dst_port),
+					 le32_get(hdr->src_port));
+	if (conn && conn->type == le16_get(hdr->type)) {
+		take_for_conn(conn, hdr, chain, run);
+		return false;
+	}
+	if (conn || le16_get(hdr->op) != VSOCK_OP_REQUEST)
+		return reject(engine, hdr, chain->head);
+	held = hold_request(engine, hdr, chain->head);
+	take_request(engine, hdr, held);
+	return held != VSOCK_HELD_NONE;
+}
+
+/* Return: whether the chain is held. */
+static bool take_packet(struct vsock_engine *engine,
 			const struct virtq_chain *chain, struct run *run)
 {
 	struct vsock_header hdr;
@@ -330,37 +396,29 @@ static void take_packet(struct vsock_engine *engine,
 	bool overlong;
 
 	engine->stats.packets_to_host++;
-	if (!copy_header(chain, &hdr)) {
+	if (chain->in_num ||
+	    !vsock_header_copy(&hdr, chain->iov, chain->out_num)) {
 		engine->stats.malformed++;
-		return;
+		return false;
 	}
 	if (engine->capture)
 		capture(engine, chain, &hdr, run);
 	if (le16_get(hdr.op) == VSOCK_OP_RST)
 		engine->stats.resets_received++;
-	if (is_misaddressed(engine, &hdr)) {
-		vsock_engine_reply_rst(engine, &hdr);
-		return;
-	}
+	if (is_misaddressed(engine, &hdr))
+		return reject(engine, &hdr, chain->head);
 	overlong = le32_get(hdr.len) > VSOCK_PAYLOAD_MAX ||
 		   le32_get(hdr.len) > chain->out_len - sizeof(hdr);
 	if (overlong || !joins(run, &hdr))
 		flush(engine, run);
-	conn = run->conn ? run->conn :
-	       vsock_engine_find(engine, le32_get(hdr.dst_port),
+	if (!overlong)
+		return take_good_packet(engine, &hdr, chain, run);
+	engine->stats.malformed++;
+	conn = vsock_engine_find(engine, le32_get(hdr.dst_port),
 				 le32_get(hdr.src_port));
-	if (overlong) {
-		engine->stats.malformed++;
-		vsock_engine_reply_rst(engine, &hdr);
-		if (conn)
-			vsock_conn_discard(conn);
-	} else if (conn && conn->type == le16_get(hdr.type)) {
-		take_for_conn(conn, &hdr, chain, run);
-	} else if (!conn && le16_get(hdr.op) == VSOCK_OP_REQUEST) {
-		take_request(engine, &hdr);
-	} else {
-		vsock_engine_reply_rst(engine, &hdr);
-	}
+	if (conn)
+		vsock_conn_discard(conn);
+	return reject(engine, &hdr, chain->head);
 }
 
 /* Return: 1 there may be more, 0 the ring is empty, -EINVAL malformed. */
@@ -381,9 +439,9 @@ static int take_batch(struct vsock_engine *engine, bool *interrupt,
 		if (ret <= 0)
 			break;
 		segments += chain.out_num + chain.in_num;
-		head[chains++] = chain.head;
 		data |= chain.out_len > sizeof(struct vsock_header);
-		take_packet(engine, &chain, &run);
+		if (!take_packet(engine, &chain, &run))
+			head[chains++] = chain.head;
 	}
 	flush(engine, &run);
 	for (unsigned int i = 0; i < chains; i++)
@@ -408,8 +466,10 @@ int vsock_engine_to_host(struct vsock_engine *engine, bool *interrupt,
 			return ret;
 		if (vsock_engine_blocked(engine))
 			return 0;
-		if (ret == 0 && !virtq_arm(engine->tx))
+		if (ret == 0 && !virtq_arm(engine->tx)) {
+			engine->hurry = false;
 			return 0;
+		}
 	}
 	return 1;
 }

@@ -10,7 +10,7 @@
  *
  * A guest's connect goes to PATH_PORT. AF_UNIX has no connect in progress: a
  * full backlog says EAGAIN and never calls back, so it is tried again on a
- * timer, within the time a Linux guest waits for an answer.
+ * timer, for as long as the engine says.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,12 +21,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "devices/monotonic.h"
 #include "devices/vsock/unix.h"
 
 #define WATCHED		(EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define RETRY_MS	10u
-/* Linux gives up after 2 s (VSOCK_DEFAULT_CONNECT_TIMEOUT). */
-#define RETRIES_MAX	(2000u / RETRY_MS)
 
 /**
  * struct stream - one connection
@@ -34,7 +33,8 @@
  * @unx: whose
  * @source: the host socket; fd -1 until connected
  * @retry: next attempt of a guest's connect
- * @retries: how many there were
+ * @patience: for how much longer it may be tried, ms
+ * @tried: when it was tried last, monotonic ms
  * @shut: VSOCK_SHUTDOWN_* done to the host socket
  * @grown: its send buffer was made to hold a whole window
  */
@@ -43,7 +43,8 @@ struct stream {
 	struct vsock_unix *unx;
 	struct loop_source source;
 	struct loop_timer retry;
-	unsigned int retries;
+	uint64_t patience;
+	uint64_t tried;
 	unsigned int shut;
 	bool grown;
 };
@@ -146,7 +147,7 @@ static int try_connect(struct stream *stream, uint32_t host_port,
 	strcat(path, suffix);
 	fd = unix_socket_connect(path, socket_type(type), true);
 	free(path);
-	if (fd == -EAGAIN && stream->retries++ < RETRIES_MAX)
+	if (fd == -EAGAIN && stream->patience)
 		return 0;
 	if (fd < 0)
 		return fd;
@@ -160,12 +161,17 @@ static void on_retry(struct loop_timer *timer)
 {
 	struct stream *stream = list_entry(timer, struct stream, retry);
 	struct loop *loop = stream->unx->loop;
+	uint64_t now = monotonic_ms(), waited = now - stream->tried;
 	int ret = 0;
 
+	stream->tried = now;
 	/* The time a guest waits stands still while it is paused. */
-	if (stream->conn.engine->running)
+	if (stream->conn.engine->running) {
+		stream->patience -= waited < stream->patience ?
+				    waited : stream->patience;
 		ret = try_connect(stream, stream->conn.host_port,
 				  stream->conn.type);
+	}
 	if (ret == 0)
 		ret = loop_timer_arm(loop, &stream->retry, RETRY_MS);
 	else if (ret > 0)
@@ -188,7 +194,7 @@ static bool may_connect(const struct vsock_unix_options *options,
 
 static struct vsock_conn *stream_request(struct vsock_backend *backend,
 					 uint32_t host_port, uint16_t type,
-					 bool *connected)
+					 uint32_t patience, bool *connected)
 {
 	struct vsock_unix *unx = list_entry(backend, struct vsock_unix,
 					    backend);
@@ -203,6 +209,8 @@ static struct vsock_conn *stream_request(struct vsock_backend *backend,
 	if (!stream)
 		return NULL;
 	stream->retry.fn = on_retry;
+	stream->patience = patience;
+	stream->tried = monotonic_ms();
 	ret = try_connect(stream, host_port, type);
 	*connected = ret > 0;
 	if (ret == 0)

@@ -50,6 +50,7 @@ parts() {
 			find tests/fuzz/vsock_*.c devices/vsock virtio \
 				-name '*.c' ! -path 'devices/vsock/unix*')"
 		wrap=--wrap=virtq_pop,--wrap=virtq_unpop,--wrap=virtq_push
+		wrap=$wrap,--wrap=virtq_hold,--wrap=virtq_push_held
 		libs="-lfdt -pthread -Wl,$wrap"
 		longest=2048 ;;
 	*)

@@ -46,7 +46,8 @@ tests_fuzz_replay_vsock_SOURCES = tests/fuzz/fuzz_vsock.c \
 	tests/fuzz/vsock_world.h \
 	$(fuzz_replay)
 tests_fuzz_replay_vsock_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=virtq_pop,--wrap=virtq_unpop,--wrap=virtq_push
+	-Wl,--wrap=virtq_pop,--wrap=virtq_unpop,--wrap=virtq_push \
+	-Wl,--wrap=virtq_hold,--wrap=virtq_push_held
 tests_fuzz_replay_vsock_LDADD = libdevices.a libfake.a libvirtio.a $(FDT_LIBS)
 
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.sh tests/fuzz/make-corpus.py \

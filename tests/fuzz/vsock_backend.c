@@ -57,12 +57,13 @@ static struct world_conn *new_conn(uint16_t type)
 
 static struct vsock_conn *backend_request(struct vsock_backend *backend,
 					  uint32_t host_port, uint16_t type,
-					  bool *connected)
+					  uint32_t patience, bool *connected)
 {
 	struct world_oracle *o = &world.oracle;
 	struct world_conn *wc;
 
 	(void)backend;
+	(void)patience;
 	world_require(o->packet_valid &&
 		      le16_get(o->packet.op) == VSOCK_OP_REQUEST &&
 		      le16_get(o->packet.type) == type &&

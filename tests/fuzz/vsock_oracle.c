@@ -24,9 +24,19 @@ void __real_virtq_unpop(struct virtq *q, uint16_t count);
 void __wrap_virtq_unpop(struct virtq *q, uint16_t count);
 void __real_virtq_push(struct virtq *q, uint16_t head, uint32_t len);
 void __wrap_virtq_push(struct virtq *q, uint16_t head, uint32_t len);
+bool __real_virtq_hold(struct virtq *q, uint16_t head);
+bool __wrap_virtq_hold(struct virtq *q, uint16_t head);
+void __real_virtq_push_held(struct virtq *q, uint16_t head, uint32_t len);
+void __wrap_virtq_push_held(struct virtq *q, uint16_t head, uint32_t len);
 
 /* Chains that the device has; large, and of no meaning between steps. */
 static struct world_lent lent_chains[VSOCK_QUEUES];
+
+/* Those of them, of the TX queue, that stay with it from step to step. */
+static struct {
+	unsigned int count;
+	uint16_t head[WORLD_QUEUE_MAX];
+} held;
 
 static unsigned int queue_number(const struct virtq *q)
 {
@@ -184,12 +194,19 @@ static void take_back(const struct world_chain *chain, uint32_t len)
 	}
 }
 
+static void check_pushed(const struct virtq *q, uint16_t head, uint32_t len)
+{
+	const struct virtq_used_elem *elem =
+		&q->used->ring[(uint16_t)(q->used_idx - 1) & (q->size - 1)];
+
+	world_require(le32_get(elem->id) == head && le32_get(elem->len) == len);
+}
+
 void __wrap_virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 {
 	unsigned int number = queue_number(q);
 	struct world_lent *lent = &lent_chains[number];
 	struct world_chain *chain = &lent->chain[0];
-	const struct virtq_used_elem *elem;
 
 	rules_settle();
 	if (!q->ready) {
@@ -207,8 +224,7 @@ void __wrap_virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 		world_require(!len);
 	take_back(chain, len);
 	__real_virtq_push(q, head, len);
-	elem = &q->used->ring[(uint16_t)(q->used_idx - 1) & (q->size - 1)];
-	world_require(le32_get(elem->id) == head && le32_get(elem->len) == len);
+	check_pushed(q, head, len);
 	lent->count--;
 	for (unsigned int i = 0; i < lent->count; i++) {
 		struct world_chain *to = &lent->chain[i];
@@ -218,6 +234,67 @@ void __wrap_virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 		memcpy(to, from, offsetof(struct world_chain, in) +
 		       from->in_num * sizeof(from->in[0]));
 	}
+}
+
+bool __wrap_virtq_hold(struct virtq *q, uint16_t head)
+{
+	struct world_lent *lent = &lent_chains[queue_number(q)];
+	bool is_held = __real_virtq_hold(q, head);
+
+	world_require(queue_number(q) == VSOCK_QUEUE_TX);
+	if (!is_held)
+		return false;
+	/* It is the one popped last, and has a REQUEST in it. */
+	world_require(lent->count &&
+		      lent->chain[lent->count - 1].head == head);
+	world_require(!lent->chain[lent->count - 1].in_num);
+	world_require(le16_get(world.oracle.packet.op) == VSOCK_OP_REQUEST);
+	world_require(held.count < WORLD_QUEUE_MAX);
+	lent->count--;
+	held.head[held.count++] = head;
+	return true;
+}
+
+void __wrap_virtq_push_held(struct virtq *q, uint16_t head, uint32_t len)
+{
+	uint16_t before = q->used_idx;
+	unsigned int i = 0;
+
+	__real_virtq_push_held(q, head, len);
+	if (!q->ready)
+		return;
+	while (i < held.count && held.head[i] != head)
+		i++;
+	/* What was held before a reset is not pushed after it. */
+	if (i == held.count) {
+		world_require(before == q->used_idx);
+		return;
+	}
+	world_require(!len);
+	world_require((uint16_t)(before + 1) == q->used_idx);
+	check_pushed(q, head, len);
+	held.count--;
+	memmove(&held.head[i], &held.head[i + 1],
+		(held.count - i) * sizeof(held.head[0]));
+}
+
+/* What is held is a REQUEST that has no answer, and all of those are. */
+static void check_held(void)
+{
+	const struct vsock_engine *engine = &world.dev->engine;
+	const struct virtq *q = engine->tx;
+	unsigned int requests = 0;
+
+	for (struct list_node *at = world.conns.next; at != &world.conns;
+	     at = at->next)
+		requests += list_entry(at, struct world_conn, link)
+			->conn.held != VSOCK_HELD_NONE;
+	for (unsigned int i = 0; i < engine->replies_count; i++)
+		requests += engine->replies[(engine->replies_head + i) %
+					    engine->replies_size].held !=
+			    VSOCK_HELD_NONE;
+	world_require(requests == held.count);
+	world_require((unsigned int)(q->held_count - q->again) == held.count);
 }
 
 /* Steps. */
@@ -255,6 +332,10 @@ void oracle_step_begin(void)
 		b->flushed = q->flushed;
 		b->wanted = wanted(q);
 	}
+	if (o->held_life != world.dev->vdev.resets ||
+	    !world.dev->engine.tx->ready)
+		held.count = 0;
+	o->held_life = world.dev->vdev.resets;
 	rules_driver();
 }
 
@@ -295,7 +376,12 @@ void oracle_step_end(void)
 			continue;
 		/* Nothing popped is left, nothing pushed is unpublished. */
 		world_require(!lent_chains[i].count);
-		world_require(q->last_avail == q->used_idx);
+		world_require((uint16_t)(q->last_avail - q->used_idx) ==
+			      q->held_count);
+		if (i == VSOCK_QUEUE_TX)
+			check_held();
+		else
+			world_require(!q->held_count);
 		world_require(q->flushed == q->used_idx);
 		if (o->before[i].used)
 			check_interrupt(q, &o->before[i]);
@@ -413,6 +499,8 @@ void oracle_device_new(bool loaded)
 	o->gate_forced = world.dev->gate_forced;
 	o->forced = false;
 	o->cid_read = false;
+	o->returned = false;
+	held.count = 0;
 	if (!loaded)
 		return;
 	o->unsent = true;

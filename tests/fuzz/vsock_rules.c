@@ -4,7 +4,7 @@
  *
  * Packets are looked at in both directions as their chains change hands, with
  * a credit account of our own. The gate is modelled from nothing but loads,
- * resets, events published, and avail.idx of the event queue.
+ * resets, events published, and what is available in the event queue.
  */
 #include "tests/fuzz/vsock_world.h"
 
@@ -21,24 +21,48 @@ static struct virtq *event_queue(void)
 	return &world.dev->vdev.queue[VSOCK_QUEUE_EVENT];
 }
 
+/* The head and address of an available entry, as the driver wrote it. */
+static bool is_the_event(uint16_t idx)
+{
+	const struct virtq *q = event_queue();
+	uint16_t head = le16_get(q->avail->ring[idx & (q->size - 1)]);
+
+	return head == world.oracle.ev_head ||
+	       (head < q->size &&
+		le64_get(q->desc[head].addr) == world.oracle.ev_gpa);
+}
+
+static void half_way(bool *sign)
+{
+	struct world_oracle *o = &world.oracle;
+
+	if (!o->cid_read && !o->returned)
+		o->half_at = world.loop.now;
+	*sign = true;
+	if (o->cid_read && o->returned)
+		o->owed = false;
+}
+
 void rules_driver(void)
 {
 	struct world_oracle *o = &world.oracle;
 	const struct vsock_device *dev = world.dev;
-	uint16_t now, answers;
+	uint16_t now;
 
 	if (o->resets != dev->vdev.resets) {
 		o->resets = dev->vdev.resets;
-		o->owed = 0;
+		o->owed = false;
 		o->unsent = false;
 		o->forced = false;
 	}
 	if (!virtio_device_live(&dev->vdev) || !event_queue()->ready)
 		return;
 	now = virtq_avail_idx(event_queue());
-	answers = (uint16_t)(now - o->ev_seen);
-	o->owed = answers < o->owed ? o->owed - answers : 0;
-	o->ev_seen = now;
+	if ((uint16_t)(now - o->ev_seen) > event_queue()->size)
+		o->ev_seen = now;
+	for (; o->ev_seen != now; o->ev_seen++)
+		if (o->owed && !o->returned && is_the_event(o->ev_seen))
+			half_way(&o->returned);
 }
 
 void rules_force(void)
@@ -49,8 +73,8 @@ void rules_force(void)
 	if (o->gate_forced == dev->gate_forced)
 		return;
 	o->gate_forced = dev->gate_forced;
-	world_require(o->cid_read);
-	world_require(world.loop.now - o->cid_read_at >= dev->patience_ms);
+	world_require(o->cid_read || o->returned);
+	world_require(world.loop.now - o->half_at >= dev->patience_ms);
 	o->forced = true;
 }
 
@@ -58,6 +82,7 @@ static bool may_pass(void)
 {
 	struct world_oracle *o = &world.oracle;
 
+	rules_driver();
 	rules_force();
 	return !o->unsent && (!o->owed || o->forced) &&
 		virtio_device_live(&world.dev->vdev) &&
@@ -69,10 +94,8 @@ void oracle_cid_read(void)
 {
 	struct world_oracle *o = &world.oracle;
 
-	if (o->cid_read || !o->owed)
-		return;
-	o->cid_read = true;
-	o->cid_read_at = world.loop.now;
+	if (o->owed)
+		half_way(&o->cid_read);
 }
 
 void rules_event(const struct world_chain *chain, uint32_t len)
@@ -88,9 +111,13 @@ void rules_event(const struct world_chain *chain, uint32_t len)
 			id[at++] = *((uint8_t *)chain->in[i].iov_base + j);
 	world_require(!(id[0] | id[1] | id[2] | id[3]) || o->tainted);
 	o->unsent = false;
-	o->owed++;
+	o->owed = true;
 	o->forced = false;
 	o->cid_read = false;
+	o->returned = false;
+	o->ev_head = chain->head;
+	o->ev_gpa = le64_get(event_queue()->desc[chain->head].addr);
+	o->ev_seen = virtq_avail_idx(event_queue());
 }
 
 /* Packets. */

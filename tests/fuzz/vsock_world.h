@@ -5,8 +5,8 @@
  * sockets (vsock_backend.c), and the rules that the device is held to
  * (vsock_oracle.c, vsock_rules.c). What happens in it is up to fuzz_vsock.c.
  *
- * The rules are watched where chains change hands: virtq_pop(), virtq_unpop()
- * and virtq_push() are wrapped by the linker (--wrap), so that what was lent to
+ * The rules are watched where chains change hands: virtq_pop(), virtq_push() and
+ * their like are wrapped by the linker (--wrap), so that what was lent to
  * the device is known exactly, whatever the script writes into guest memory.
  *
  * One world at a time, one thread, no system call.
@@ -186,12 +186,16 @@ struct world_before {
  *     nothing to go by
  * @blind: a packet could not be read: no more rules about them
  * @lagging: the device may be ahead of what it has told the back-end
- * @owed: resets that the driver has not answered
+ * @owed: resets were published, and the last is not answered
  * @unsent: a load wants one published
  * @forced: the gate was let through
- * @ev_seen: avail.idx of the event queue when answers were counted last
- * @cid_read: guest_cid was read since the last reset was published...
- * @cid_read_at: ...at this time
+ * @ev_head: the chain of the last one
+ * @ev_gpa: where it lies
+ * @ev_seen: avail.idx of the event queue when it was looked for last
+ * @returned: it was made available again
+ * @cid_read: guest_cid was read since the last reset was published
+ * @half_at: when the first of the two came
+ * @held_life: vdev.resets when held chains were looked at
  * @gate_forced: the device's counter, when looked at last
  * @resets: vdev.resets, the same
  * @packet: the TX packet being dealt with; op 0: none
@@ -212,12 +216,16 @@ struct world_oracle {
 	bool tainted;
 	bool blind;
 	bool lagging;
-	uint32_t owed;
+	bool owed;
 	bool unsent;
 	bool forced;
+	uint16_t ev_head;
+	gpa_t ev_gpa;
 	uint16_t ev_seen;
+	bool returned;
 	bool cid_read;
-	uint64_t cid_read_at;
+	uint64_t half_at;
+	uint32_t held_life;
 	uint64_t gate_forced;
 	uint32_t resets;
 	struct vsock_header packet;

@@ -16,6 +16,7 @@ virtio_tests = \
 	tests/unit/virtio_mmio \
 	tests/unit/virtio_queue \
 	tests/unit/virtio_queue_bad \
+	tests/unit/virtio_queue_hold \
 	tests/unit/virtio_save \
 	tests/unit/virtio_status \
 	tests/unit/virtio_threads
@@ -35,6 +36,8 @@ tests_unit_virtio_queue_SOURCES = tests/unit/virtio_queue.c $(virtio_bed)
 tests_unit_virtio_queue_LDADD = $(virtio_libs)
 tests_unit_virtio_queue_bad_SOURCES = tests/unit/virtio_queue_bad.c $(virtio_bed)
 tests_unit_virtio_queue_bad_LDADD = $(virtio_libs)
+tests_unit_virtio_queue_hold_SOURCES = tests/unit/virtio_queue_hold.c $(virtio_bed)
+tests_unit_virtio_queue_hold_LDADD = $(virtio_libs)
 tests_unit_virtio_save_SOURCES = tests/unit/virtio_save.c $(virtio_bed)
 tests_unit_virtio_save_LDADD = $(virtio_libs)
 tests_unit_virtio_status_SOURCES = tests/unit/virtio_status.c $(virtio_bed)
@@ -202,6 +205,7 @@ vsock_tests = \
 	tests/unit/test_vsock_gate \
 	tests/unit/test_vsock_hello \
 	tests/unit/test_vsock_hold \
+	tests/unit/test_vsock_underway \
 	tests/unit/test_vsock_idle \
 	tests/unit/test_vsock_interrupt \
 	tests/unit/test_vsock_messages \
@@ -238,6 +242,8 @@ tests_unit_test_vsock_hello_SOURCES = tests/unit/test_vsock_hello.c $(vsock_bed)
 tests_unit_test_vsock_hello_LDADD = $(devices_libs)
 tests_unit_test_vsock_hold_SOURCES = tests/unit/test_vsock_hold.c $(vsock_bed)
 tests_unit_test_vsock_hold_LDADD = $(devices_libs)
+tests_unit_test_vsock_underway_SOURCES = tests/unit/test_vsock_underway.c $(vsock_bed)
+tests_unit_test_vsock_underway_LDADD = $(devices_libs)
 tests_unit_test_vsock_idle_SOURCES = tests/unit/test_vsock_idle.c $(vsock_bed)
 tests_unit_test_vsock_idle_LDADD = $(devices_libs)
 tests_unit_test_vsock_interrupt_SOURCES = \

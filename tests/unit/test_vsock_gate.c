@@ -103,6 +103,11 @@ static void expect(enum vsock_gate_state state)
 			 vsock_gate_state_name(state));
 }
 
+static void read_cid(void)
+{
+	vsock_gate_cid_read(&gate);
+}
+
 /* The driver takes an event off the ring. */
 static void take(void)
 {
@@ -168,6 +173,7 @@ START_TEST(no_event_buffer_at_load_delivers_when_one_comes)
 	ck_assert_int_eq(look(), 1);
 	expect(VSOCK_GATE_RESET_SENT);
 	take();
+	read_cid();
 	add(1);
 	ck_assert(fake_kick(dq));
 	look();
@@ -189,11 +195,91 @@ START_TEST(first_fill_is_waited_for_until_its_doorbell)
 }
 END_TEST
 
+START_TEST(first_fill_with_a_doorbell_for_each_buffer_opens_nothing)
+{
+	add(1);
+	fake_notify(dq);
+	ck_assert_int_eq(load(), 1);
+	read_cid();
+	for (unsigned int i = 1; i < 8; i++) {
+		add(1);
+		fake_notify(dq);
+		ck_assert_int_eq(look(), 0);
+		expect(VSOCK_GATE_RESET_SENT);
+	}
+	take();
+	add(1);
+	look();
+	expect(VSOCK_GATE_OPEN);
+}
+END_TEST
+
+START_TEST(same_buffer_in_another_descriptor_is_the_answer)
+{
+	const struct fake_seg seg = { page, 4 };
+	struct fake_used used;
+	int head;
+
+	fake_add(dq, &seg, 0, 1, FAKE_ALL_DIRECT, NULL);
+	fake_notify(dq);
+	load();
+	read_cid();
+	ck_assert_int_eq(fake_harvest(dq, &used), 1);
+	/* Its descriptor goes to another buffer first. */
+	add(1);
+	head = fake_add(dq, &seg, 0, 1, FAKE_ALL_DIRECT, NULL);
+	ck_assert_int_ne(head, used.head);
+	look();
+	expect(VSOCK_GATE_OPEN);
+}
+END_TEST
+
+/* Windows' driver: the buffer first, then the CID, then the sweep. */
+START_TEST(buffer_that_comes_back_before_the_cid_is_read_opens_nothing)
+{
+	fill();
+	load();
+	take();
+	add(1);
+	look();
+	expect(VSOCK_GATE_RESET_SENT);
+	ck_assert(vsock_gate_cid_read(&gate));
+	expect(VSOCK_GATE_RESET_SENT);
+	look();
+	expect(VSOCK_GATE_OPEN);
+}
+END_TEST
+
+START_TEST(force_helps_a_driver_that_only_returned_the_buffer)
+{
+	fill();
+	load();
+	take();
+	add(1);
+	look();
+	ck_assert(vsock_gate_half_way(&gate));
+	ck_assert(vsock_gate_force(&gate));
+	expect(VSOCK_GATE_OPEN);
+	ck_assert(!vsock_gate_half_way(&gate));
+}
+END_TEST
+
+START_TEST(jump_of_the_index_while_the_answer_is_due_is_refused)
+{
+	fill();
+	load();
+	fake_avail_idx_set(dq, 1000);
+	ck_assert_int_eq(look(), -EINVAL);
+	ck_says(&why, "available index jumped");
+}
+END_TEST
+
 START_TEST(buffer_that_comes_back_opens)
 {
 	fill();
 	load();
 	take();
+	read_cid();
 	add(1);
 	ck_assert(fake_kick(dq));
 	ck_assert_int_eq(look(), 0);
@@ -227,6 +313,7 @@ START_TEST(doorbell_rings_for_the_last_answer)
 	take();
 	take();
 	take();
+	read_cid();
 	add(3);
 	ck_assert(fake_kick(dq));
 	look();
@@ -245,6 +332,7 @@ START_TEST(each_load_owes_another_answer)
 	for (unsigned int i = 0; i < 3; i++) {
 		expect(VSOCK_GATE_RESET_SENT);
 		take();
+		read_cid();
 		add(1);
 		look();
 	}
@@ -252,7 +340,7 @@ START_TEST(each_load_owes_another_answer)
 }
 END_TEST
 
-START_TEST(partial_answers_are_kept_over_a_save)
+START_TEST(resets_are_owed_over_a_save_until_the_last_is_answered)
 {
 	struct vsock_gate after = { 0 };
 
@@ -260,27 +348,30 @@ START_TEST(partial_answers_are_kept_over_a_save)
 	load();
 	load();
 	take();
+	read_cid();
 	add(1);
 	look();
-	ck_assert_uint_eq(gate.owed, 1);
+	ck_assert_uint_eq(gate.owed, 2);
 	/* What the table saves is @owed alone. */
 	ck_assert_uint_eq(vsock_gate_table.count, 1);
 	after.owed = gate.owed;
 	gate = after;
 	ck_assert_int_ge(load(), 0);
-	ck_assert_uint_eq(gate.owed, 2);
+	ck_assert_uint_eq(gate.owed, 3);
 	take();
-	take();
+	read_cid();
 	add(1);
 	look();
 	expect(VSOCK_GATE_RESET_SENT);
+	take();
 	add(1);
 	look();
 	expect(VSOCK_GATE_OPEN);
+	ck_assert_uint_eq(gate.owed, 0);
 }
 END_TEST
 
-START_TEST(answers_are_counted_across_the_wrap_of_the_index)
+START_TEST(answers_are_found_across_the_wrap_of_the_index)
 {
 	struct fake_used used;
 
@@ -300,10 +391,11 @@ START_TEST(answers_are_counted_across_the_wrap_of_the_index)
 	load();
 	load();
 	take();
-	take();
 	add(1);
+	read_cid();
 	look();
 	expect(VSOCK_GATE_RESET_SENT);
+	take();
 	add(1);
 	ck_assert_uint_eq(dq->avail_idx, 1);
 	ck_assert(fake_kick(dq));
@@ -338,7 +430,7 @@ START_TEST(cid_read_alone_opens_nothing)
 }
 END_TEST
 
-START_TEST(force_needs_a_cid_read)
+START_TEST(force_needs_half_an_answer)
 {
 	fill();
 	load();
@@ -474,15 +566,20 @@ int main(void)
 		UNIT_TEST(load_without_a_driver_stays_pending),
 		UNIT_TEST(no_event_buffer_at_load_delivers_when_one_comes),
 		UNIT_TEST(first_fill_is_waited_for_until_its_doorbell),
+		UNIT_TEST(first_fill_with_a_doorbell_for_each_buffer_opens_nothing),
+		UNIT_TEST(same_buffer_in_another_descriptor_is_the_answer),
+		UNIT_TEST(buffer_that_comes_back_before_the_cid_is_read_opens_nothing),
+		UNIT_TEST(force_helps_a_driver_that_only_returned_the_buffer),
+		UNIT_TEST(jump_of_the_index_while_the_answer_is_due_is_refused),
 		UNIT_TEST(buffer_that_comes_back_opens),
 		UNIT_TEST(doorbell_is_armed_before_publishing),
 		UNIT_TEST(doorbell_rings_for_the_last_answer),
 		UNIT_TEST(each_load_owes_another_answer),
-		UNIT_TEST(partial_answers_are_kept_over_a_save),
-		UNIT_TEST(answers_are_counted_across_the_wrap_of_the_index),
+		UNIT_TEST(resets_are_owed_over_a_save_until_the_last_is_answered),
+		UNIT_TEST(answers_are_found_across_the_wrap_of_the_index),
 		UNIT_TEST(spurious_looks_open_nothing),
 		UNIT_TEST(cid_read_alone_opens_nothing),
-		UNIT_TEST(force_needs_a_cid_read),
+		UNIT_TEST(force_needs_half_an_answer),
 		UNIT_TEST(cid_read_before_the_event_counts_for_nothing),
 		UNIT_TEST(force_does_not_help_a_pending_reset),
 		UNIT_TEST(answer_after_force_settles_the_debt),

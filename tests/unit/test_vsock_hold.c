@@ -52,6 +52,7 @@ START_TEST(spurious_doorbells_open_nothing)
 		expect_shut();
 	}
 	slot = take_event();
+	fake_vsock_read_cid(&vbed.v);
 	fake_notify(vbed.v.event);
 	expect_shut();
 	fake_vsock_event_refill(&vbed.v, slot);
@@ -71,12 +72,28 @@ START_TEST(cid_read_alone_opens_nothing)
 }
 END_TEST
 
-START_TEST(answers_are_counted_by_avail_idx_not_by_kicks)
+/* As Windows' driver does it: the buffer, then the CID. */
+START_TEST(refill_before_the_cid_read_opens_at_the_cid_read)
 {
 	uint16_t slot;
 
 	restore_and_hold();
 	slot = take_event();
+	fake_vsock_event_refill(&vbed.v, slot);
+	fake_notify(vbed.v.event);
+	expect_shut();
+	fake_vsock_read_cid(&vbed.v);
+	expect_open();
+}
+END_TEST
+
+START_TEST(answer_is_found_in_the_ring_not_by_kicks)
+{
+	uint16_t slot;
+
+	restore_and_hold();
+	slot = take_event();
+	fake_vsock_read_cid(&vbed.v);
 	fake_vsock_event_refill(&vbed.v, slot);
 	/* Another queue's doorbell says "look" as well as any. */
 	fake_notify(vbed.v.tx);
@@ -314,6 +331,7 @@ START_TEST(tx_packets_wait_while_shut_and_are_run_when_it_opens)
 	expect_shut();
 	ck_assert_uint_eq(fake_used_idx(vbed.v.tx), 0);
 	slot = take_event();
+	fake_vsock_read_cid(&vbed.v);
 	fake_vsock_event_refill(&vbed.v, slot);
 	fake_kick(vbed.v.event);
 	expect_open();
@@ -437,7 +455,8 @@ int main(void)
 	const struct unit_case live[] = {
 		UNIT_TEST(spurious_doorbells_open_nothing),
 		UNIT_TEST(cid_read_alone_opens_nothing),
-		UNIT_TEST(answers_are_counted_by_avail_idx_not_by_kicks),
+		UNIT_TEST(refill_before_the_cid_read_opens_at_the_cid_read),
+		UNIT_TEST(answer_is_found_in_the_ring_not_by_kicks),
 		UNIT_TEST(no_connection_gets_in_before_the_sweep_is_over),
 		UNIT_TEST(refill_opens_not_the_steps_before),
 		UNIT_TEST(cid_read_without_refill_opens_after_the_bounded_wait),
