@@ -255,11 +255,21 @@ bool __wrap_virtq_hold(struct virtq *q, uint16_t head)
 	return true;
 }
 
+/* With the driver goes what was held of it. */
+static void see_resets(void)
+{
+	if (world.oracle.held_life != world.dev->vdev.resets ||
+	    !world.dev->engine.tx->ready)
+		held.count = 0;
+	world.oracle.held_life = world.dev->vdev.resets;
+}
+
 void __wrap_virtq_push_held(struct virtq *q, uint16_t head, uint32_t len)
 {
 	uint16_t before = q->used_idx;
 	unsigned int i = 0;
 
+	see_resets();
 	__real_virtq_push_held(q, head, len);
 	if (!q->ready)
 		return;
@@ -285,6 +295,9 @@ static void check_held(void)
 	const struct virtq *q = engine->tx;
 	unsigned int requests = 0;
 
+	/* The device has yet to hear of a reset. */
+	if (world.dev->resets != world.dev->vdev.resets)
+		return;
 	for (struct list_node *at = world.conns.next; at != &world.conns;
 	     at = at->next)
 		requests += list_entry(at, struct world_conn, link)
@@ -332,10 +345,7 @@ void oracle_step_begin(void)
 		b->flushed = q->flushed;
 		b->wanted = wanted(q);
 	}
-	if (o->held_life != world.dev->vdev.resets ||
-	    !world.dev->engine.tx->ready)
-		held.count = 0;
-	o->held_life = world.dev->vdev.resets;
+	see_resets();
 	rules_driver();
 }
 
@@ -501,6 +511,7 @@ void oracle_device_new(bool loaded)
 	o->cid_read = false;
 	o->returned = false;
 	held.count = 0;
+	o->held_life = o->resets;
 	if (!loaded)
 		return;
 	o->unsent = true;
