@@ -18,7 +18,7 @@
 static const struct state_field fields[] = {
 	STATE_VALUE(struct ged, pending, "pending", 0, GED_EVENTS_ALL),
 };
-static const struct state_table ged_state = STATE_TABLE(fields);
+static const struct state_table ged_state = STATE_TABLE(fields, 1);
 
 void ged_init(struct ged *ged, void (*line)(void *opaque, bool high),
 	      void *opaque)

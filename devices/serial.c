@@ -51,7 +51,7 @@ static const struct state_field serial_fields[] = {
 	STATE_BYTES(struct serial_registers, rx, "rx"),
 };
 #undef REG
-const struct state_table serial_state = STATE_TABLE(serial_fields);
+const struct state_table serial_state = STATE_TABLE(serial_fields, 1);
 
 static bool looped(const struct serial *s)
 {

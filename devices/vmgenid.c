@@ -18,7 +18,7 @@
 static const struct state_field fields[] = {
 	STATE_SAME(struct vmgenid, gpa, "address"),
 };
-static const struct state_table vmgenid_state = STATE_TABLE(fields);
+static const struct state_table vmgenid_state = STATE_TABLE(fields, 1);
 
 static int draw(struct vmgenid *gen, struct fail *why)
 {

@@ -160,7 +160,7 @@ static const struct state_field register_fields[] = {
 		    "driver-features-sel", 0, UINT32_MAX),
 	STATE_VALUE(struct registers, queue_sel, "queue-sel", 0, UINT32_MAX),
 };
-static const struct state_table register_table = STATE_TABLE(register_fields);
+static const struct state_table register_table = STATE_TABLE(register_fields, 1);
 
 /*
  * Size and addresses of a queue that is not ready are what the driver wrote so
@@ -177,7 +177,7 @@ static const struct state_field queue_fields[] = {
 	STATE_VALUE(struct virtq, used_idx, "used-idx", 0, UINT16_MAX),
 	STATE_VALUE(struct virtq, notified, "notified", 0, 1),
 };
-static const struct state_table queue_table = STATE_TABLE(queue_fields);
+static const struct state_table queue_table = STATE_TABLE(queue_fields, 1);
 
 static struct registers registers_of(struct virtio_device *vdev)
 {

@@ -8,9 +8,9 @@
  * libfdt looks nodes up with the unit address optional ("serial" finds
  * "serial@evil"), and takes the first of several; so lookups here go over all
  * siblings and compare full names. Each node remembers which properties and
- * subnodes were read, and state_leave() refuses the rest: state of a newer
- * wherry, or of a device that this machine does not have, is not dropped
- * silently. state_check() has bounded how many there are.
+ * subnodes were read, and state_leave() refuses the rest: state that the node's
+ * version does not know, or of a device that this machine does not have, is not
+ * dropped silently. state_check() has bounded how many there are.
  *
  * Values are 4-byte aligned at best: they are copied, never cast.
  */
@@ -100,17 +100,12 @@ static bool find_node(const struct state_node *parent, const char *name,
 	return false;
 }
 
-int state_enter(struct state_node *parent, struct state_node *node,
-		struct fail *why, const char *fmt, ...)
+static int enter(struct state_node *parent, struct state_node *node,
+		 const char *name, struct fail *why)
 {
-	char name[STATE_NAME_MAX + 2];
 	unsigned int index;
-	va_list args;
 	int offset;
 
-	va_start(args, fmt);
-	vsnprintf(name, sizeof(name), fmt, args);
-	va_end(args);
 	if (!find_node(parent, name, &offset, &index))
 		return node_fail(parent, why, -ENOENT,
 				 "subnode %s is missing", name);
@@ -121,6 +116,33 @@ int state_enter(struct state_node *parent, struct state_node *node,
 	node->index = index;
 	node->name = fdt_get_name(node->fdt, offset, NULL);
 	return 0;
+}
+
+int state_enter(struct state_node *parent, struct state_node *node,
+		struct fail *why, const char *fmt, ...)
+{
+	char name[STATE_NAME_MAX + 2];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(name, sizeof(name), fmt, args);
+	va_end(args);
+	return enter(parent, node, name, why);
+}
+
+int state_enter_since(struct state_node *parent, struct state_node *node,
+		      uint32_t since, struct fail *why, const char *fmt, ...)
+{
+	char name[STATE_NAME_MAX + 2];
+	va_list args;
+
+	assert(parent->version);
+	if (parent->version < since)
+		return 1;
+	va_start(args, fmt);
+	vsnprintf(name, sizeof(name), fmt, args);
+	va_end(args);
+	return enter(parent, node, name, why);
 }
 
 bool state_has_node(const struct state_node *node, const char *fmt, ...)
@@ -148,6 +170,17 @@ const char *state_subnode_name(const struct state_node *node,
 	return NULL;
 }
 
+static int unknown_property(const struct state_node *node, const char *name,
+			    struct fail *why)
+{
+	if (!node->version)
+		return node_fail(node, why, -EINVAL,
+				 "property %s is not known here", name);
+	return node_fail(node, why, -EINVAL,
+			 "property %s is not known at version %" PRIu32, name,
+			 node->version);
+}
+
 int state_leave(struct state_node *node, struct fail *why)
 {
 	unsigned int i = 0;
@@ -159,8 +192,7 @@ int state_leave(struct state_node *node, struct fail *why)
 			return node_fail(node, why, -EINVAL,
 					 "property %u cannot be read", i);
 		if (!marked(node->properties, i))
-			return node_fail(node, why, -EINVAL,
-					 "property %s is not known here", name);
+			return unknown_property(node, name, why);
 		i++;
 	}
 	i = 0;
@@ -279,15 +311,38 @@ int state_get_string(struct state_node *node, const char *name,
 	return 0;
 }
 
-static void field_store(const struct state_field *field, void *object,
-			uint64_t value)
+int state_get_version(struct state_node *node, uint32_t oldest,
+		      uint32_t newest, struct fail *why)
 {
-	uint8_t *member = (uint8_t *)object + field->offset;
+	uint32_t version = 1;
+	int ret = 0;
+
+	if (state_has(node, STATE_VERSION_NAME))
+		ret = state_get_u32(node, STATE_VERSION_NAME, &version, why);
+	if (ret)
+		return ret;
+	if (!version)
+		return node_fail(node, why, -EINVAL,
+				 "version 0, at least 1 expected");
+	if (version > newest)
+		return node_fail(node, why, -ENOTSUP, "version %" PRIu32
+				 ", at most %" PRIu32 " expected: saved by a "
+				 "newer wherry", version, newest);
+	if (version < oldest)
+		return node_fail(node, why, -ENOTSUP, "version %" PRIu32
+				 ", at least %" PRIu32 " expected: saved by a "
+				 "wherry that is too old", version, oldest);
+	node->version = version;
+	return 0;
+}
+
+static void store_uint(uint8_t *member, size_t size, uint64_t value)
+{
 	uint8_t u8 = (uint8_t)value;
 	uint16_t u16 = (uint16_t)value;
 	uint32_t u32 = (uint32_t)value;
 
-	switch (field->size) {
+	switch (size) {
 	case sizeof(u8):
 		*member = u8;
 		break;
@@ -298,30 +353,22 @@ static void field_store(const struct state_field *field, void *object,
 		memcpy(member, &u32, sizeof(u32));
 		break;
 	default:
-		assert(field->size == sizeof(value));
+		assert(size == sizeof(value));
 		memcpy(member, &value, sizeof(value));
 		break;
 	}
 }
 
-static int get_uint(struct state_node *node, const struct state_field *field,
-		    void *object, struct fail *why)
+/* Puts a value in its place, the @i-th, unless it breaks rule or range. */
+static int take_uint(const struct state_node *node,
+		     const struct state_field *field, void *object, size_t i,
+		     uint64_t value, struct fail *why)
 {
 	uint64_t max = state_field_max(field);
-	uint64_t value, own;
-	uint32_t small = 0;
-	int ret;
+	uint64_t own;
 
-	if (field->size == sizeof(value)) {
-		ret = state_get_u64(node, field->name, &value, why);
-	} else {
-		ret = state_get_u32(node, field->name, &small, why);
-		value = small;
-	}
-	if (ret)
-		return ret;
 	if (field->rule == STATE_MATCH) {
-		own = state_field_value(field, object);
+		own = state_field_value(field, object, i);
 		if (value != own)
 			return node_fail(node, why, -EINVAL,
 					 "property %s: value %#" PRIx64
@@ -337,7 +384,61 @@ static int get_uint(struct state_node *node, const struct state_field *field,
 				 " is out of range, %#" PRIx64 " .. %#" PRIx64
 				 " expected", field->name, value, field->min,
 				 max);
-	field_store(field, object, value);
+	store_uint((uint8_t *)object + field->offset + i * field->size,
+		   field->size, value);
+	return 0;
+}
+
+static int get_uint(struct state_node *node, const struct state_field *field,
+		    void *object, struct fail *why)
+{
+	uint64_t value;
+	uint32_t small = 0;
+	int ret;
+
+	if (field->size == sizeof(value)) {
+		ret = state_get_u64(node, field->name, &value, why);
+	} else {
+		ret = state_get_u32(node, field->name, &small, why);
+		value = small;
+	}
+	return ret ? ret : take_uint(node, field, object, 0, value, why);
+}
+
+static void store_count(const struct state_field *field, void *object,
+			uint64_t count)
+{
+	store_uint((uint8_t *)object + field->count_offset, field->count_size,
+		   count);
+}
+
+static int get_uints(struct state_node *node, const struct state_field *field,
+		     void *object, struct fail *why)
+{
+	size_t cell = state_cell_size(field);
+	const uint8_t *cells;
+	const void *data;
+	size_t len;
+	int ret;
+
+	ret = state_get_blob(node, field->name, &data, &len, why);
+	if (ret)
+		return ret;
+	if (len % cell || len / cell > field->capacity)
+		return node_fail(node, why, -EINVAL,
+				 "property %s: %zu bytes long, up to %zu "
+				 "values of %zu expected", field->name, len,
+				 field->capacity, cell);
+	cells = data;
+	for (size_t i = 0; i < len / cell; i++) {
+		fdt64_t be = 0;
+
+		memcpy((uint8_t *)(&be + 1) - cell, cells + i * cell, cell);
+		ret = take_uint(node, field, object, i, fdt64_to_cpu(be), why);
+		if (ret)
+			return ret;
+	}
+	store_count(field, object, len / cell);
 	return 0;
 }
 
@@ -363,23 +464,58 @@ static int get_bytes(struct state_node *node, const struct state_field *field,
 	return 0;
 }
 
+static int get_field(struct state_node *node, const struct state_field *field,
+		     void *object, struct fail *why)
+{
+	int ret = 0;
+
+	switch (field->kind) {
+	case STATE_UINT:
+		ret = get_uint(node, field, object, why);
+		break;
+	case STATE_UINTS:
+		ret = get_uints(node, field, object, why);
+		break;
+	case STATE_BLOB:
+		ret = get_bytes(node, field, object, why);
+		break;
+	}
+	return ret;
+}
+
+/* The node was written when there was no such field yet, or no more. */
+static int get_default(const struct state_node *node,
+		       const struct state_field *field, void *object,
+		       struct fail *why)
+{
+	int ret = 0;
+
+	switch (field->kind) {
+	case STATE_UINT:
+		ret = take_uint(node, field, object, 0, field->fallback, why);
+		break;
+	case STATE_UINTS:
+		store_count(field, object, 0);
+		break;
+	case STATE_BLOB:
+		assert(field->rule == STATE_SET);
+		memset((uint8_t *)object + field->offset, 0, field->size);
+		break;
+	}
+	return ret;
+}
+
 int state_get(struct state_node *node, const struct state_table *table,
 	      void *object, struct fail *why)
 {
-	for (unsigned int i = 0; i < table->count; i++) {
-		const struct state_field *field = &table->fields[i];
-		int ret = 0;
+	int ret = state_get_version(node, table->oldest, table->version, why);
 
-		switch (field->kind) {
-		case STATE_UINT:
-			ret = get_uint(node, field, object, why);
-			break;
-		case STATE_BLOB:
-			ret = get_bytes(node, field, object, why);
-			break;
-		}
-		if (ret)
-			return ret;
+	for (unsigned int i = 0; !ret && i < table->count; i++) {
+		const struct state_field *field = &table->fields[i];
+
+		ret = state_field_there(field, node->version) ?
+			get_field(node, field, object, why) :
+			get_default(node, field, object, why);
 	}
-	return 0;
+	return ret;
 }

@@ -48,15 +48,13 @@ bool state_name_valid(const char *name, size_t len, bool node)
 	return units <= 1;
 }
 
-uint64_t state_field_value(const struct state_field *field,
-			   const void *object)
+static uint64_t load_uint(const uint8_t *member, size_t size)
 {
-	const uint8_t *member = (const uint8_t *)object + field->offset;
 	uint16_t u16;
 	uint32_t u32;
 	uint64_t u64;
 
-	switch (field->size) {
+	switch (size) {
 	case sizeof(uint8_t):
 		return *member;
 	case sizeof(u16):
@@ -66,10 +64,36 @@ uint64_t state_field_value(const struct state_field *field,
 		memcpy(&u32, member, sizeof(u32));
 		return u32;
 	default:
-		assert(field->size == sizeof(u64));
+		assert(size == sizeof(u64));
 		memcpy(&u64, member, sizeof(u64));
 		return u64;
 	}
+}
+
+uint64_t state_field_value(const struct state_field *field,
+			   const void *object, size_t i)
+{
+	return load_uint((const uint8_t *)object + field->offset +
+			 i * field->size, field->size);
+}
+
+uint64_t state_field_count(const struct state_field *field,
+			   const void *object)
+{
+	return load_uint((const uint8_t *)object + field->count_offset,
+			 field->count_size);
+}
+
+size_t state_cell_size(const struct state_field *field)
+{
+	return field->size == sizeof(uint64_t) ? sizeof(uint64_t) :
+						 sizeof(uint32_t);
+}
+
+bool state_field_there(const struct state_field *field, uint32_t version)
+{
+	return version >= field->since &&
+	       (!field->until || version <= field->until);
 }
 
 uint64_t state_field_max(const struct state_field *field)
@@ -244,41 +268,99 @@ void state_put_string(struct state_writer *w, const char *name,
 	state_put_blob(w, name, text, strlen(text) + 1);
 }
 
+void state_put_version(struct state_writer *w, uint32_t version)
+{
+	assert(version);
+	state_put_u32(w, STATE_VERSION_NAME, version);
+}
+
+static bool put_checked(struct state_writer *w,
+			const struct state_field *field, uint64_t value)
+{
+	if (field->rule == STATE_MATCH ||
+	    (value >= field->min && value <= field->max))
+		return true;
+	writer_fail(w, -ERANGE, "property %s: value %#" PRIx64
+		    " is out of range, %#" PRIx64 " .. %#" PRIx64
+		    " expected", field->name, value, field->min, field->max);
+	return false;
+}
+
 static void put_uint(struct state_writer *w, const struct state_field *field,
 		     const void *object)
 {
-	uint64_t value = state_field_value(field, object);
+	uint64_t value = state_field_value(field, object, 0);
 
-	if (field->rule == STATE_SET &&
-	    (value < field->min || value > field->max)) {
-		writer_fail(w, -ERANGE, "property %s: value %#" PRIx64
-			    " is out of range, %#" PRIx64 " .. %#" PRIx64
-			    " expected", field->name, value, field->min,
-			    field->max);
+	if (!put_checked(w, field, value))
 		return;
-	}
 	if (field->size == sizeof(uint64_t))
 		state_put_u64(w, field->name, value);
 	else
 		state_put_u32(w, field->name, (uint32_t)value);
 }
 
+/* As put_uint() would store each, one behind the other. */
+static void put_uints(struct state_writer *w, const struct state_field *field,
+		      const void *object)
+{
+	size_t cell = state_cell_size(field);
+	uint64_t count = state_field_count(field, object);
+	uint8_t *cells;
+
+	if (count > field->capacity) {
+		writer_fail(w, -ERANGE, "property %s: %" PRIu64
+			    " values, at most %zu expected", field->name,
+			    count, field->capacity);
+		return;
+	}
+	cells = malloc(count * cell + 1);
+	if (!cells) {
+		writer_fail(w, -ENOMEM, "property %s: no memory for %" PRIu64
+			    " values", field->name, count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint64_t value = state_field_value(field, object, i);
+		fdt64_t be = cpu_to_fdt64(value);
+
+		if (!put_checked(w, field, value))
+			goto free_cells;
+		memcpy(cells + i * cell, (uint8_t *)(&be + 1) - cell, cell);
+	}
+	state_put_blob(w, field->name, cells, count * cell);
+free_cells:
+	free(cells);
+}
+
+static void put_field(struct state_writer *w, const struct state_field *field,
+		      const void *object)
+{
+	switch (field->kind) {
+	case STATE_UINT:
+		put_uint(w, field, object);
+		break;
+	case STATE_UINTS:
+		put_uints(w, field, object);
+		break;
+	case STATE_BLOB:
+		state_put_blob(w, field->name,
+			       (const uint8_t *)object + field->offset,
+			       field->size);
+		break;
+	}
+}
+
 void state_put(struct state_writer *w, const struct state_table *table,
 	       const void *object)
 {
+	state_put_version(w, table->version);
 	for (unsigned int i = 0; i < table->count; i++) {
 		const struct state_field *field = &table->fields[i];
 
-		switch (field->kind) {
-		case STATE_UINT:
-			put_uint(w, field, object);
-			break;
-		case STATE_BLOB:
-			state_put_blob(w, field->name,
-				       (const uint8_t *)object + field->offset,
-				       field->size);
-			break;
-		}
+		/* Who adds a field says so in the table's version. */
+		assert(field->since <= table->version);
+		if (state_field_there(field, table->version))
+			put_field(w, field, object);
 	}
 }
 

@@ -19,6 +19,9 @@
  * @name: of the node in saved state, and in messages
  * @platform: where it is; base 0 and gsi 0 for virtio-mmio and the ged, which
  *     take the window and interrupt of their row
+ * @since: first version of the machine (machine_state.c) whose saved state has
+ *     its node; 0: all that are read. In older snapshots there is none, and
+ *     the device stays as @create made it
  * @wanted: does this machine have it? NULL: every machine does
  * @create: make it; for virtio, without transport
  * @destroy: the opposite; never called without @create
@@ -30,6 +33,7 @@
 struct machine_device {
 	const char *name;
 	struct platform_device platform;
+	uint32_t since;
 	bool (*wanted)(const struct machine *m);
 	int (*create)(struct machine *m, struct machine_slot *slot,
 		      struct fail *why);
@@ -376,6 +380,10 @@ static void vsock_remove(struct machine *m)
 	vsock_unix_destroy(&m->vsock_unix);
 }
 
+/*
+ * A new row goes to the end, as snapshots and the guests in them hold the places
+ * of the others; if it saves anything, it says @since when.
+ */
 #define VIRTIO_ROW \
 	.platform = { PLATFORM_VIRTIO_MMIO, 0, VIRTIO_MMIO_SIZE, 0 }, \
 	.save = virtio_save, .load = virtio_load
@@ -513,13 +521,13 @@ static int load_slot(struct machine *m, struct machine_slot *slot,
 	struct state_node node;
 	int err;
 
-	err = state_enter(parent, &node, why, "%s@%" PRIx64, slot->type->name,
-			  slot->platform.base);
-	if (!err)
-		err = slot->type->load(m, slot, &node, why);
-	if (!err)
-		err = state_leave(&node, why);
-	return err;
+	err = state_enter_since(parent, &node, slot->type->since, why,
+				"%s@%" PRIx64, slot->type->name,
+				slot->platform.base);
+	if (err)
+		return err < 0 ? err : 0;
+	err = slot->type->load(m, slot, &node, why);
+	return err ? err : state_leave(&node, why);
 }
 
 int machine_load_devices(struct machine *m, struct state_node *parent,

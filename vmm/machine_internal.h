@@ -129,11 +129,18 @@ int machine_load_devices(struct machine *m, struct state_node *parent,
 
 /* machine_state.c */
 
-/** struct machine_shape - what has to be known before anything is built */
+/**
+ * struct machine_shape - what has to be known before anything is built
+ * @cpus: how many vCPUs
+ * @memory: RAM, bytes
+ * @vsock_queue_size: of the vsock device; 0: there is none
+ * @vsock_seqpacket: the vsock device offers seqpacket sockets
+ */
 struct machine_shape {
 	uint32_t cpus;
 	uint64_t memory;
 	uint16_t vsock_queue_size;
+	bool vsock_seqpacket;
 };
 
 /** machine_read_shape() - from a snapshot's tree; checks it against options */

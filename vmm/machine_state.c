@@ -11,46 +11,65 @@
  * snapshot was taken is not in it; each device repeats its own after the load.
  */
 #include <errno.h>
-#include <inttypes.h>
+#include <string.h>
 
 #include "vmm/machine_internal.h"
 
-#define STATE_VERSION 2
+/*
+ * The root's table. Its version also says which nodes there are: a component
+ * that comes with one (machine_devices.c: @since) adds one to it. Version 1 had
+ * no generation ID, whose place the guest may have used; 2 had no versions but
+ * this one.
+ */
+static const struct state_field shape_fields[] = {
+	STATE_VALUE(struct machine_shape, cpus, "cpus", 1, VM_CPUS_MAX),
+	STATE_VALUE(struct machine_shape, memory, "memory", 0, UINT64_MAX),
+	STATE_VALUE(struct machine_shape, vsock_queue_size, "vsock-queue-size",
+		    0, VIRTQ_SIZE_MAX),
+	STATE_VALUE(struct machine_shape, vsock_seqpacket, "vsock-seqpacket",
+		    0, 1),
+};
+static const struct state_table shape_table =
+	STATE_TABLE(shape_fields, 3, .oldest = 2);
 
 static void save_shape(const struct machine *m, struct state_writer *w)
 {
-	state_put_u32(w, "version", STATE_VERSION);
-	state_put_u32(w, "cpus", m->vm.cpus);
-	state_put_u64(w, "memory", guest_memory_total(&m->vm.memory));
-	state_put_u32(w, "vsock-queue-size", m->options->vsock.present ?
-		      m->vsock.vdev.queue[0].size_max : 0);
-	state_put_u32(w, "vsock-seqpacket", m->vsock_device.seqpacket);
+	const struct machine_shape shape = {
+		.cpus = m->vm.cpus,
+		.memory = guest_memory_total(&m->vm.memory),
+		.vsock_queue_size = m->options->vsock.present ?
+			m->vsock.vdev.queue[0].size_max : 0,
+		.vsock_seqpacket = m->vsock_device.seqpacket,
+	};
+
+	state_put(w, &shape_table, &shape);
 }
 
 /* The socket device has to be the one that the driver has seen. */
-static int check_vsock(const struct vsock_options *options, uint32_t queue_size,
-		       bool seqpacket, struct fail *why)
+static int check_vsock(const struct vsock_options *options,
+		       const struct machine_shape *shape, struct fail *why)
 {
+	uint16_t queue_size = shape->vsock_queue_size;
+
 	if (queue_size && !options->present)
 		return fail(why, -EINVAL,
 			    "the snapshot has a vsock device: --vsock cid=N,uds=PATH expected");
 	if (!queue_size && options->present)
 		return fail(why, -EINVAL,
 			    "--vsock: the snapshot has no vsock device");
-	if (queue_size > VIRTQ_SIZE_MAX || (queue_size & (queue_size - 1)))
+	if (queue_size & (queue_size - 1))
 		return fail(why, -ERANGE,
-			    "state.dtb: vsock-queue-size %" PRIu32
-			    ", expected a power of 2 up to %u", queue_size,
-			    VIRTQ_SIZE_MAX);
+			    "state.dtb: vsock-queue-size %u, expected a power of 2",
+			    queue_size);
 	if (options->device.queue_size &&
 	    options->device.queue_size != queue_size)
 		return fail(why, -EINVAL,
-			    "--vsock queue-size %u: the snapshot has %" PRIu32,
+			    "--vsock queue-size %u: the snapshot has %u",
 			    options->device.queue_size, queue_size);
-	if (seqpacket && !options->device.seqpacket)
+	if (shape->vsock_seqpacket && !options->device.seqpacket)
 		return fail(why, -EINVAL,
 			    "the snapshot's vsock device has seqpacket sockets: --vsock seqpacket=PATH expected");
-	if (!seqpacket && options->device.seqpacket)
+	if (!shape->vsock_seqpacket && options->device.seqpacket)
 		return fail(why, -EINVAL,
 			    "--vsock seqpacket: the snapshot's vsock device has no seqpacket sockets");
 	return 0;
@@ -60,30 +79,11 @@ int machine_read_shape(const struct machine_options *options,
 		       struct state_node *root, struct machine_shape *shape,
 		       struct fail *why)
 {
-	uint32_t version, queue_size, seqpacket;
 	int err;
 
-	err = state_get_u32(root, "version", &version, why);
-	if (!err && version != STATE_VERSION)
-		err = fail(why, -ENOTSUP,
-			   "state.dtb: version %" PRIu32 ", expected %u",
-			   version, STATE_VERSION);
-	if (!err)
-		err = state_get_u32(root, "cpus", &shape->cpus, why);
-	if (!err)
-		err = state_get_u64(root, "memory", &shape->memory, why);
-	if (!err)
-		err = state_get_u32(root, "vsock-queue-size", &queue_size, why);
-	if (!err)
-		err = state_get_u32(root, "vsock-seqpacket", &seqpacket, why);
-	if (err)
-		return err;
-	if (shape->cpus < 1 || shape->cpus > VM_CPUS_MAX)
-		return fail(why, -ERANGE,
-			    "state.dtb: cpus %" PRIu32 ", expected 1 to %u",
-			    shape->cpus, VM_CPUS_MAX);
-	shape->vsock_queue_size = (uint16_t)queue_size;
-	return check_vsock(&options->vsock, queue_size, seqpacket, why);
+	memset(shape, 0, sizeof(*shape));
+	err = state_get(root, &shape_table, shape, why);
+	return err ? err : check_vsock(&options->vsock, shape, why);
 }
 
 int machine_save_state(struct machine *m, struct state_writer *w,

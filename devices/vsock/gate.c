@@ -89,7 +89,7 @@ _Static_assert(sizeof(state_names) / sizeof(state_names[0]) ==
 static const struct state_field gate_fields[] = {
 	STATE_VALUE(struct vsock_gate, owed, "resets-owed", 0, VIRTQ_SIZE_MAX),
 };
-const struct state_table vsock_gate_table = STATE_TABLE(gate_fields);
+const struct state_table vsock_gate_table = STATE_TABLE(gate_fields, 1);
 
 const char *vsock_gate_state_name(enum vsock_gate_state state)
 {

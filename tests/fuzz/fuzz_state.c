@@ -22,6 +22,8 @@ struct thing {
 	uint32_t u32;
 	uint64_t u64;
 	uint8_t blob[16];
+	uint16_t count;
+	uint16_t list[8];
 };
 
 static const struct state_field thing_fields[] = {
@@ -29,9 +31,10 @@ static const struct state_field thing_fields[] = {
 	STATE_VALUE(struct thing, u16, "u16", 0, UINT64_MAX),
 	STATE_VALUE(struct thing, u32, "u32", 0, 0x80000000),
 	STATE_SAME(struct thing, u64, "u64"),
-	STATE_BYTES(struct thing, blob, "blob"),
+	STATE_BYTES(struct thing, blob, "blob", .until = 2),
+	STATE_LIST(struct thing, list, count, "list", 3, 9, .since = 2),
 };
-static const struct state_table thing_table = STATE_TABLE(thing_fields);
+static const struct state_table thing_table = STATE_TABLE(thing_fields, 3);
 
 static void require(int ok)
 {
@@ -90,6 +93,23 @@ static void walk_libfdt(const void *fdt)
 	require(nodes <= STATE_NODES_TOTAL);
 }
 
+/* What was taken is what the table allows, whatever the node's version. */
+static void read_thing(struct state_node *node, struct thing *thing)
+{
+	struct fail why = { "" };
+
+	if (state_get(node, &thing_table, thing, &why)) {
+		require(why.text[0] != '\0');
+		return;
+	}
+	require(node->version >= 1 && node->version <= thing_table.version);
+	require(thing->u8 >= 1 && thing->u8 <= 200);
+	require(thing->count <= sizeof(thing->list) / sizeof(thing->list[0]));
+	require(node->version >= 2 || !thing->count);
+	for (unsigned int i = 0; i < thing->count; i++)
+		require(thing->list[i] >= 3 && thing->list[i] <= 9);
+}
+
 static void read_properties(struct state_node *node)
 {
 	struct fail why;
@@ -130,7 +150,7 @@ static void walk_reader(const void *fdt)
 		const char *name;
 
 		if (at < 0) {
-			state_get(here, &thing_table, &thing, &why);
+			read_thing(here, &thing);
 			read_properties(here);
 			require(!state_leave(here, &why));
 			if (!depth--)

@@ -196,6 +196,38 @@ def state_structures():
     yield "property-behind-subnode", done(t).finish()
 
 
+def thing(tree, version, items=(), blob=True):
+    """A node as fuzz_state.c's table writes it, by any of its versions."""
+    tree.begin("thing@%x" % version)
+    if version:
+        tree.u32("version", version)
+    tree.u32("u8", 7).u32("u16", 65535).u32("u32", 5).u64("u64", 0)
+    if blob:
+        tree.prop("blob", bytes(range(16)))
+    if version > 1:
+        tree.prop("list", struct.pack(">%dI" % len(items), *items))
+    return tree.end()
+
+
+def state_versions():
+    t = thing(Tree().begin(""), 0)
+    thing(t, 1)
+    thing(t, 2, range(3, 10))
+    yield "valid-versions", done(thing(t, 3, (), False)).finish()
+    t = thing(Tree().begin(""), 2, [3] * 8)
+    yield "valid-list-full", done(t).finish()
+    t = thing(Tree().begin(""), 2, [3] * 9)
+    yield "valid-list-too-long", done(t).finish()
+    t = thing(Tree().begin(""), 2, (3, 10))
+    yield "valid-list-out-of-range", done(t).finish()
+    t = thing(Tree().begin(""), 4, (3,), False)
+    yield "valid-version-newer", done(t).finish()
+    t = Tree().begin("").u32("version", 0)
+    yield "valid-version-0", done(t).finish()
+    t = Tree().begin("").u64("version", 1)
+    yield "valid-version-long", done(t).finish()
+
+
 def state_ends():
     yield "root-named", done(Tree().begin("root")).finish()
     yield "root-twice", done(Tree().begin("").end().begin("")).finish()
@@ -328,7 +360,8 @@ def write(folder, inputs):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    state = [*state_headers(), *state_structures(), *state_ends()]
+    state = [*state_headers(), *state_structures(),
+             *state_versions(), *state_ends()]
     write(os.path.join(sys.argv[1], "state"), state)
     write(os.path.join(sys.argv[1], "manifest"), manifests())
 

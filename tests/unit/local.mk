@@ -48,6 +48,7 @@ tests_unit_virtio_threads_LDADD = $(virtio_libs)
 # Saved state and snapshots.
 state_tests = \
 	tests/unit/virtio_state \
+	tests/unit/virtio_state_version \
 	tests/unit/virtio_state_write \
 	tests/unit/vmm_manifest \
 	tests/unit/vmm_snapshot_crash \
@@ -62,6 +63,8 @@ state_libs = libunit.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
 snapshot_libs = libunit.a libvmm.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
 tests_unit_virtio_state_SOURCES = tests/unit/virtio_state.c $(state_bed)
 tests_unit_virtio_state_LDADD = $(state_libs)
+tests_unit_virtio_state_version_SOURCES = tests/unit/virtio_state_version.c $(state_bed)
+tests_unit_virtio_state_version_LDADD = $(state_libs)
 tests_unit_virtio_state_write_SOURCES = tests/unit/virtio_state_write.c $(state_bed)
 tests_unit_virtio_state_write_LDADD = $(state_libs)
 tests_unit_vmm_manifest_SOURCES = tests/unit/vmm_manifest.c

@@ -68,7 +68,7 @@ static const struct state_field own_fields[] = {
 	STATE_VALUE(struct bed_own, small, "small", 0, 99),
 	STATE_VALUE(struct bed_own, large, "large", 0, UINT64_MAX),
 };
-static const struct state_table own_table = STATE_TABLE(own_fields);
+static const struct state_table own_table = STATE_TABLE(own_fields, 1);
 
 static const struct virtio_device_ops bed_ops = {
 	.name = "counter",

@@ -28,7 +28,7 @@ static const struct state_field thing_fields[] = {
 	STATE_SAME(struct thing, size, "size"),
 	STATE_SAME_BYTES(struct thing, uuid, "uuid"),
 };
-static const struct state_table thing_table = STATE_TABLE(thing_fields);
+static const struct state_table thing_table = STATE_TABLE(thing_fields, 1);
 
 static const struct thing some_thing = {
 	.u8 = 255, .flag = true, .u16 = 60000, .u32 = UINT32_MAX,
@@ -239,7 +239,7 @@ END_TEST
 static const struct state_field range_fields[] = {
 	STATE_VALUE(struct thing, u16, "value", 10, 20),
 };
-static const struct state_table range_table = STATE_TABLE(range_fields);
+static const struct state_table range_table = STATE_TABLE(range_fields, 1);
 
 START_TEST(out_of_range_value_is_refused_by_name)
 {
@@ -275,7 +275,7 @@ START_TEST(value_wider_than_the_member_is_refused)
 	static const struct state_field fields[] = {
 		STATE_VALUE(struct thing, u8, "value", 0, UINT64_MAX),
 	};
-	static const struct state_table table = STATE_TABLE(fields);
+	static const struct state_table table = STATE_TABLE(fields, 1);
 	struct thing thing;
 
 	state_put_u32(&writer, "value", 256);
@@ -304,7 +304,7 @@ START_TEST(value_that_must_match_is_compared_in_full)
 	static const struct state_field fields[] = {
 		STATE_SAME(struct thing, u8, "value"),
 	};
-	static const struct state_table table = STATE_TABLE(fields);
+	static const struct state_table table = STATE_TABLE(fields, 1);
 	struct thing thing = { .u8 = 1 };
 
 	state_put_u32(&writer, "value", 0x101);

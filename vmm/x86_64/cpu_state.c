@@ -17,6 +17,9 @@
 #include "vmm/arch.h"
 #include "vmm/x86_64/x86.h"
 
+/* Of a vCPU's node; it holds what msrs.c and tsc.c save, too. */
+#define CPU_VERSION 1
+
 /**
  * struct vcpu_blob - state that one ioctl reads into a struct, and one writes
  * @name: the property
@@ -228,6 +231,7 @@ static int save(struct vcpu *vcpu, struct state_writer *w, struct fail *why)
 {
 	int err;
 
+	state_put_version(w, CPU_VERSION);
 	/*
 	 * First: reading it has KVM accept a pending INIT or SIPI, which
 	 * changes CS, RIP and the LAPIC.
@@ -266,10 +270,11 @@ int arch_vcpu_save(struct vcpu *vcpu, struct state_writer *w, struct fail *why)
 
 static int load(struct vcpu *vcpu, struct state_node *node, struct fail *why)
 {
-	int err;
+	int err = state_get_version(node, 0, CPU_VERSION, why);
 
 	/* What the CPU is decides what all later calls accept. */
-	err = x86_tsc_load_rate(vcpu, node, why);
+	if (!err)
+		err = x86_tsc_load_rate(vcpu, node, why);
 	if (!err)
 		err = load_cpuid(vcpu, node, why);
 	if (!err)

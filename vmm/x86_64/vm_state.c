@@ -14,6 +14,9 @@
 #include "vmm/arch.h"
 #include "vmm/x86_64/x86.h"
 
+/* Of the node; it holds what clock.c saves, too. */
+#define IRQCHIP_VERSION 1
+
 /* The controllers of KVM_GET_IRQCHIP, in the order both ways take. */
 static const struct chip {
 	const char *name;
@@ -28,8 +31,10 @@ static const struct chip {
 int arch_vm_save(struct vm *vm, struct state_writer *w, struct fail *why)
 {
 	struct kvm_irqchip chip;
-	int err = x86_clock_save(vm, w, why);
+	int err;
 
+	state_put_version(w, IRQCHIP_VERSION);
+	err = x86_clock_save(vm, w, why);
 	if (err)
 		return err;
 	for (size_t i = 0; i < sizeof(chips) / sizeof(chips[0]); i++) {
@@ -46,8 +51,10 @@ int arch_vm_save(struct vm *vm, struct state_writer *w, struct fail *why)
 int arch_vm_load(struct vm *vm, struct state_node *node, struct fail *why)
 {
 	struct kvm_irqchip chip;
-	int err = x86_clock_load(vm, node, why);
+	int err = state_get_version(node, 0, IRQCHIP_VERSION, why);
 
+	if (!err)
+		err = x86_clock_load(vm, node, why);
 	if (err)
 		return err;
 	/* The IOAPIC last: setting it delivers what was pending in it. */
