@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/vsock/gate.h"
 #include "virtio/device.h"
 #include "virtio/vsock.h"
 #include "vmm/ctl_progress.h"
@@ -31,6 +30,9 @@
 
 /* "cpu@0" and the like are no devices. */
 #define CPU_PREFIX "cpu@"
+
+/* What the root describes; the others are named as their nodes. */
+#define ROOT_COMPONENT "machine"
 
 /**
  * struct virtio_facts - what is shown of a virtio device
@@ -119,18 +121,18 @@ static json_t *device_row(const char *name)
 static int describe_vsock(struct state_node *node, uint64_t offered,
 			  json_t *vsock, struct fail *why)
 {
-	struct vsock_gate gate = { 0 };
 	struct state_node own;
+	uint32_t owed;
 	int rc;
 
 	rc = state_enter(node, &own, why, "vsock");
 	if (!rc)
-		rc = state_get(&own, &vsock_gate_table, &gate, why);
+		rc = state_get_u32(&own, "resets-owed", &owed, why);
 	if (rc)
 		return rc;
 	json_object_set_new(vsock, "seqpacket", json_boolean(
 			    offered & VIRTIO_BIT(VIRTIO_VSOCK_F_SEQPACKET)));
-	json_object_set_new(vsock, "resets-owed", json_integer(gate.owed));
+	json_object_set_new(vsock, "resets-owed", json_integer(owed));
 	return 0;
 }
 
@@ -180,6 +182,70 @@ static int describe_devices(struct state_node *root, json_t *all,
 	return rc;
 }
 
+/*
+ * Of nodes that differ in their address alone, as CPUs and queues do, the newest
+ * counts: it says what a reader has to know.
+ */
+static int add_version(json_t *versions, const char *component,
+		       struct state_node *node, struct fail *why)
+{
+	json_int_t known = json_integer_value(
+		json_object_get(versions, component));
+	int rc = state_get_version(node, 0, UINT32_MAX, why);
+
+	if (rc || known >= node->version)
+		return rc;
+	if (json_object_set_new(versions, component,
+				json_integer(node->version)) < 0)
+		return out_of_memory(why);
+	return 0;
+}
+
+/* Components inside of @node, which is @component: "vsock/queue". */
+static int describe_parts(struct state_node *node, const char *component,
+			  json_t *versions, struct fail *why)
+{
+	char text[2 * (STATE_NAME_MAX + 1)];
+	struct state_node part;
+	const char *name;
+	unsigned int i = 0;
+	int rc = 0;
+
+	while (!rc && (name = state_subnode_name(node, i++))) {
+		snprintf(text, sizeof(text), "%s/%.*s", component,
+			 (int)strcspn(name, "@"), name);
+		rc = state_enter(node, &part, why, "%s", name);
+		if (!rc)
+			rc = add_version(versions, text, &part, why);
+	}
+	return rc;
+}
+
+static int describe_versions(struct state_node *root, json_t *all,
+			     struct fail *why)
+{
+	json_t *versions = json_object();
+	char text[STATE_NAME_MAX + 1];
+	struct state_node node;
+	const char *name;
+	unsigned int i = 0;
+	int rc;
+
+	if (json_object_set_new(all, "versions", versions) < 0)
+		return out_of_memory(why);
+	rc = add_version(versions, ROOT_COMPONENT, root, why);
+	while (!rc && (name = state_subnode_name(root, i++))) {
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(name, "@"),
+			 name);
+		rc = state_enter(root, &node, why, "%s", name);
+		if (!rc)
+			rc = add_version(versions, text, &node, why);
+		if (!rc)
+			rc = describe_parts(&node, text, versions, why);
+	}
+	return rc;
+}
+
 static int describe_files(const struct manifest *m, json_t *all,
 			  struct fail *why)
 {
@@ -202,20 +268,17 @@ static int describe_files(const struct manifest *m, json_t *all,
 
 static int describe_machine(struct snapshot *s, json_t *all, struct fail *why)
 {
-	uint32_t version, cpus;
+	uint32_t cpus;
 	struct stat st;
 	int rc;
 
-	rc = state_get_u32(&s->root, "version", &version, why);
-	if (!rc)
-		rc = state_get_u32(&s->root, "cpus", &cpus, why);
+	rc = state_get_u32(&s->root, "cpus", &cpus, why);
 	if (rc)
 		return rc;
 	if (fstat(s->memory_fd, &st))
 		return fail(why, -errno, "memory: %s", strerror(errno));
 	json_object_set_new(all, "format-version",
 			    json_integer(MANIFEST_VERSION));
-	json_object_set_new(all, "state-version", json_integer(version));
 	json_object_set_new(all, "architecture",
 			    json_string(s->manifest.arch));
 	json_object_set_new(all, "cpus", json_integer(cpus));
@@ -235,6 +298,8 @@ json_t *inspect_describe(struct snapshot *s, struct fail *why)
 	rc = all ? describe_machine(s, all, why) : out_of_memory(why);
 	if (!rc)
 		rc = describe_devices(&s->root, all, why);
+	if (!rc)
+		rc = describe_versions(&s->root, all, why);
 	if (!rc)
 		rc = describe_files(&s->manifest, all, why);
 	if (!rc)

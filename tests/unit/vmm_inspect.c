@@ -56,13 +56,16 @@ static void save(enum tree tree)
 
 	state_writer_free(w);
 	state_writer_init(w);
-	state_put_u32(w, "version", 1);
+	state_put_version(w, 7);
 	if (tree != TREE_NO_CPUS)
 		state_put_u32(w, "cpus", 2);
 	state_put_u64(w, "of-tomorrow", 1);
 	save_devices(w, tree);
-	state_begin(w, "cpu@0");
-	state_end(w);
+	for (unsigned int i = 0; i < 3; i++) {
+		state_begin(w, "cpu@%x", i);
+		state_put_version(w, i == 1 ? 300 : 2);
+		state_end(w);
+	}
 	state_begin(w, "irqchip");
 	state_end(w);
 	ck_assert_int_eq(state_writer_finish(w, &fixture.data, &fixture.len,
@@ -144,7 +147,6 @@ START_TEST(machine_is_described)
 	save(TREE_WHOLE);
 	all = told(false);
 	expect_member(all, "format-version", "1");
-	expect_member(all, "state-version", "1");
 	expect_member(all, "architecture", "\"" ARCH_NAME "\"");
 	expect_member(all, "cpus", "2");
 	ck_assert_int_eq(json_integer_value(json_object_get(all,
@@ -172,6 +174,29 @@ START_TEST(devices_are_described)
 		      "\"features-offered\":\"0x130000002\","
 		      "\"features-negotiated\":\"0x100000000\"}]");
 	expect_member(all, "vsock", "{\"seqpacket\":true,\"resets-owed\":1}");
+	json_decref(all);
+}
+END_TEST
+
+START_TEST(versions_are_described)
+{
+	static const char *const parts[] = {
+		"rng", "rng/queue", "vsock", "vsock/queue", "vsock/vsock",
+	};
+	json_t *all, *versions;
+
+	save(TREE_WHOLE);
+	all = told(false);
+	versions = json_object_get(all, "versions");
+	expect_member(versions, "machine", "7");
+	/* Who says none is of version 1; of many, the newest counts. */
+	expect_member(versions, "serial", "1");
+	expect_member(versions, "irqchip", "1");
+	expect_member(versions, "cpu", "300");
+	for (unsigned int i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		ck_assert_msg(json_integer_value(json_object_get(versions,
+					parts[i])) > 0, "no %s", parts[i]);
+	ck_assert_uint_eq(json_object_size(versions), 9);
 	json_decref(all);
 }
 END_TEST
@@ -305,6 +330,7 @@ int main(void)
 	const struct unit_case cases[] = {
 		UNIT_TEST(machine_is_described),
 		UNIT_TEST(devices_are_described),
+		UNIT_TEST(versions_are_described),
 		UNIT_TEST(files_are_described),
 		UNIT_TEST(memory_that_was_written_is_counted),
 		UNIT_TEST(memory_is_read_when_asked_to),
