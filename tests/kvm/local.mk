@@ -13,9 +13,18 @@ $(kvm_guests): tests/kvm/tiny.lds
 		-Wl,--build-id=none -Wl,-T,$(srcdir)/tests/kvm/tiny.lds \
 		-o $@ $(srcdir)/$(@:.elf=.S)
 
-dist_check_SCRIPTS += tests/kvm/cli.sh tests/kvm/ctl.sh tests/kvm/load.sh
-EXTRA_DIST += tests/kvm/lib.sh
-TESTS += tests/kvm/cli.sh tests/kvm/ctl.sh tests/kvm/load.sh
+kvm_scripts = tests/kvm/cli.sh tests/kvm/ctl.sh tests/kvm/golden.sh \
+	tests/kvm/load.sh
+dist_check_SCRIPTS += $(kvm_scripts)
+EXTRA_DIST += tests/kvm/lib.sh tests/kvm/golden
+TESTS += $(kvm_scripts)
+
+# A snapshot of today's format for the tests: see CONTRIBUTING.md.
+.PHONY: golden
+golden: wherry$(EXEEXT) tests/kvm/tiny.elf
+	WHERRY='$(abs_top_builddir)/wherry$(EXEEXT)' \
+		WHERRY_BUILD='$(abs_top_builddir)' \
+		$(srcdir)/tests/kvm/golden.sh make
 
 if HAVE_CHECK
 kvm_tests = tests/kvm/clock tests/kvm/run tests/kvm/state

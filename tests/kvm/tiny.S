@@ -8,6 +8,8 @@
  *	p	print "hello", power off
  *	c<n>	add 3 to a counter n times, print it, power off
  *	l<n>	print 0 .. n - 1, some time between them, power off
+ *	v<n>	drive the vsock device (queues of 8, an event buffer, an RX one),
+ *		then as l, and the number of events it got
  *	m	read 4 bytes at MMIO, print them, power off
  *	k	write 4 bytes of 1 to MMIO, print, power off
  *	s	outs 4 bytes to PORT, ins 4 bytes from it, print them, power off
@@ -21,6 +23,10 @@
 #define POWER		0x600
 #define RESET		0x602
 #define MMIO		0xd0100000
+#define VSOCK		0xd0003000
+#define QUEUES		0x200000
+#define QUEUE_BYTES	0x4000
+#define EVENT_USED	(QUEUES + 2 * QUEUE_BYTES + 0x2000)
 #define PORT		0x700
 #define GSI		5
 #define VECTOR		0x40
@@ -48,7 +54,7 @@ _start:
 	jmp	*%rax
 
 modes:
-	.irp	mode, p, c, l, m, k, s, i, d, r, t, u
+	.irp	mode, p, c, l, v, m, k, s, i, d, r, t, u
 	.ascii	"\mode"
 	.long	mode_\mode
 	.endr
@@ -128,6 +134,11 @@ mode_c:
 	jmp	power_off
 
 mode_l:
+	call	count_slowly
+	jmp	power_off
+
+/* Print 0 .. EBX - 1. */
+count_slowly:
 	mov	%ebx, %edi
 	xor	%ebx, %ebx
 1:	call	put_number
@@ -139,7 +150,53 @@ mode_l:
 	inc	%ebx
 	cmp	%edi, %ebx
 	jb	1b
+	ret
+
+/* Virtio 1.2: the registers, section 4.2.2; the rings, 2.7. */
+mode_v:
+	/* A writable buffer in the event queue, and in the RX queue. */
+	mov	$(QUEUES + 2 * QUEUE_BYTES), %eax
+	movl	$0x20f000, (%rax)	/* address */
+	movl	$8, 8(%rax)		/* length */
+	movw	$2, 12(%rax)		/* VIRTQ_DESC_F_WRITE */
+	movw	$1, 0x1002(%rax)	/* avail.idx */
+	mov	$QUEUES, %eax
+	movl	$0x210000, (%rax)
+	movl	$4096, 8(%rax)
+	movw	$2, 12(%rax)
+	movw	$1, 0x1002(%rax)
+	lea	vsock_writes(%rip), %rsi
+	mov	$VSOCK, %ecx
+1:	mov	(%rsi), %edx		/* register */
+	mov	4(%rsi), %eax
+	mov	%eax, (%rcx, %rdx)
+	add	$8, %rsi
+	cmp	$0x50, %edx		/* the notification is the last */
+	jne	1b
+	call	count_slowly
+	mov	$EVENT_USED, %eax
+	movzwl	2(%rax), %ebx		/* used.idx */
+	call	put_number
 	jmp	power_off
+
+vsock_writes:
+	.long	0x70, 0			/* status: reset */
+	.long	0x70, 3			/* ACKNOWLEDGE, DRIVER */
+	.long	0x24, 0			/* INDIRECT_DESC, EVENT_IDX */
+	.long	0x20, 0x30000000
+	.long	0x24, 1			/* VERSION_1 */
+	.long	0x20, 1
+	.long	0x70, 0xb		/* FEATURES_OK */
+	.irp	queue, 0, 1, 2
+	.long	0x30, \queue
+	.long	0x38, 8			/* size */
+	.long	0x80, QUEUES + \queue * QUEUE_BYTES
+	.long	0x90, QUEUES + \queue * QUEUE_BYTES + 0x1000
+	.long	0xa0, QUEUES + \queue * QUEUE_BYTES + 0x2000
+	.long	0x44, 1			/* ready */
+	.endr
+	.long	0x70, 0xf		/* DRIVER_OK */
+	.long	0x50, 2			/* notify the event queue */
 
 read_tsc:
 	rdtsc
