@@ -520,6 +520,53 @@ START_TEST(lost_feature_goes_on_if_forced)
 }
 END_TEST
 
+/* The same, after it was refused without --force for this reason. */
+static void refuse_and_force(const char *name, const void *value, int len,
+			     const char *reason)
+{
+	int image = bed_image(&bed);
+
+	refuse(name, value, len, reason);
+	bed_free(&other);
+	bed_make(&other, 16, image);
+	close(image);
+	force(name, value, len);
+}
+
+START_TEST(lost_part_of_xsave_is_left_out_if_forced)
+{
+	const void *saved_area;
+	uint64_t present;
+	uint8_t *area;
+	int len;
+
+	save_idle();
+	saved_area = property("xsave", &len);
+	area = malloc((size_t)len);
+	memcpy(area, saved_area, (size_t)len);
+	/* XSTATE_BV: a component that no CPU has. */
+	memcpy(&present, area + 512, sizeof(present));
+	present |= UINT64_C(1) << 40;
+	memcpy(area + 512, &present, sizeof(present));
+	refuse_and_force("xsave", area, len, "xsave: KVM does not take it");
+	free(area);
+}
+END_TEST
+
+START_TEST(lost_part_of_xcr0_is_left_out_if_forced)
+{
+	struct kvm_xcrs xcrs;
+	int len;
+
+	save_idle();
+	memcpy(&xcrs, property("xcrs", &len), sizeof(xcrs));
+	xcrs.nr_xcrs = 1;
+	xcrs.xcrs[0].xcr = 0;
+	xcrs.xcrs[0].value = UINT64_C(1) << 40 | 1;
+	refuse_and_force("xcrs", &xcrs, len, "xcrs: ");
+}
+END_TEST
+
 START_TEST(unknown_msr_is_left_out_if_forced)
 {
 	const struct kvm_msr_entry entry = { .index = 0x12345, .data = 1 };
@@ -569,6 +616,8 @@ int main(void)
 		UNIT_TEST(clock_rate_that_the_host_cannot_have_is_refused),
 		UNIT_TEST(other_clock_rate_goes_on_if_forced),
 		UNIT_TEST(lost_feature_goes_on_if_forced),
+		UNIT_TEST(lost_part_of_xsave_is_left_out_if_forced),
+		UNIT_TEST(lost_part_of_xcr0_is_left_out_if_forced),
 		UNIT_TEST(unknown_msr_is_left_out_if_forced),
 		UNIT_TEST(registers_that_kvm_refuses_are_named),
 	};

@@ -44,6 +44,10 @@ struct vcpu_blob {
 
 #define BLOB_MAX 1024u
 
+/* Intel SDM volume 1, 13.4.2: which components an XSAVE area holds. */
+#define XSTATE_BV	512u
+#define XSTATE_LEGACY	UINT64_C(3)
+
 static const struct vcpu_blob blob_mp_state =
 	BLOB("mp-state", struct kvm_mp_state, KVM_GET_MP_STATE,
 	     KVM_SET_MP_STATE);
@@ -111,6 +115,23 @@ static int save_xsave(struct vcpu *vcpu, struct state_writer *w,
 	return err;
 }
 
+/*
+ * Under --force, on a CPU that has fewer components of XSAVE: the two that all
+ * have, x87 and SSE (Intel SDM volume 1, 13.4), without the others.
+ */
+static int load_legacy_xsave(struct vcpu *vcpu, uint8_t *buf, struct fail *why)
+{
+	uint64_t present;
+
+	memcpy(&present, buf + XSTATE_BV, sizeof(present));
+	present &= XSTATE_LEGACY;
+	memcpy(buf + XSTATE_BV, &present, sizeof(present));
+	if (ioctl(vcpu->fd, KVM_SET_XSAVE, buf) < 0)
+		return fail(why, -errno, "xsave: KVM does not even take x87 "
+			    "and SSE: %s", strerror(errno));
+	return 0;
+}
+
 static int load_xsave(struct vcpu *vcpu, struct state_node *node,
 		      struct fail *why)
 {
@@ -122,9 +143,13 @@ static int load_xsave(struct vcpu *vcpu, struct state_node *node,
 		return fail(why, -ENOMEM, "out of memory");
 	err = state_get_exact(node, "xsave", buf, size, why);
 	/* KVM_SET_XSAVE reads as much as KVM_CAP_XSAVE2 says. */
-	if (!err && ioctl(vcpu->fd, KVM_SET_XSAVE, buf) < 0)
+	if (!err && ioctl(vcpu->fd, KVM_SET_XSAVE, buf) < 0) {
 		err = fail(why, -errno, "xsave: KVM does not take it: %s",
 			   strerror(errno));
+		err = x86_forced(vcpu, err, why);
+		if (!err)
+			err = load_legacy_xsave(vcpu, buf, why);
+	}
 	free(buf);
 	return err;
 }
@@ -157,12 +182,12 @@ static int load_xcrs(struct vcpu *vcpu, struct state_node *node,
 	if (xcrs.nr_xcrs == 0)
 		return 0;
 	if (!vcpu->vm->arch->has_xcrs)
-		return fail(why, -EOPNOTSUPP, "xcrs: saved on a CPU with "
-			    "XSAVE, this KVM has no KVM_CAP_XCRS");
-	if (ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) < 0)
-		return fail(why, -errno, "xcrs: KVM does not take it: %s",
-			    strerror(errno));
-	return 0;
+		err = fail(why, -EOPNOTSUPP, "xcrs: saved on a CPU with "
+			   "XSAVE, this KVM has no KVM_CAP_XCRS");
+	else if (ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) < 0)
+		err = fail(why, -errno, "xcrs: KVM does not take it: %s",
+			   strerror(errno));
+	return x86_forced(vcpu, err, why);
 }
 
 /*
