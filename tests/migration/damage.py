@@ -17,6 +17,7 @@ catch has to be caught by what reads the values.
 
 import os
 import shutil
+import struct
 import sys
 import tempfile
 
@@ -52,6 +53,29 @@ def flip_effects(length):
         effects[i] = effect
         effect = TABLE[effect & 0xFF] ^ effect >> 8
     return effects
+
+
+def versions(tree):
+    """Each node of a whole state.dtb: its path, and where its version is."""
+    structure, strings = struct.unpack_from(">2I", tree, 8)
+    at, path = structure, []
+    while True:
+        tag, = struct.unpack_from(">I", tree, at)
+        at += 4
+        if tag == 1:
+            end = tree.index(b"\0", at)
+            path.append(tree[at:end].decode())
+            at = (end + 4) & ~3
+        elif tag == 2:
+            path.pop()
+        elif tag == 3:
+            length, name = struct.unpack_from(">2I", tree, at)
+            name += strings
+            if tree[name:tree.index(b"\0", name)] == b"version":
+                yield "/".join(path) or "/", at + 8
+            at += (8 + length + 3) & ~3
+        else:
+            return
 
 
 class Damage(Results):
@@ -240,6 +264,28 @@ class Damage(Results):
         self.result(not why, "another version, architecture or size is named",
                     why)
 
+    def newer(self):
+        """One component of a later version, as a newer wherry would write."""
+        why = []
+        nodes = list(versions(self.data["state.dtb"]))
+        self.fresh()
+        for path, at in nodes:
+            for version, wanted in ((99, "saved by a newer wherry"),
+                                    (0, "at least 1 expected")):
+                data = bytearray(self.data["state.dtb"])
+                struct.pack_into(">I", data, at, version)
+                self.put("state.dtb", data)
+                self.put("manifest", self.manifest(crc32c(data)))
+                said = self.refuses("%s: version %d" % (path, version), why)
+                wanted = ("node %s: version %d, " % (path, version), wanted)
+                if said and not all(part in said for part in wanted):
+                    why.append("%s: '%s' does not name it" % (path, said))
+        # The root, vCPU, irqchip, five devices, four queues, the vsock's own.
+        if len(nodes) < 13:
+            why.append("no version but in %s" % nodes)
+        self.unmoved(why)
+        self.result(not why, "a component of a newer version is named", why)
+
     def goes_on(self):
         """The whole one still loads, and the guest ends its work."""
         reply = self.monitor.ask("snapshot-load", path=self.whole)
@@ -262,6 +308,7 @@ class Damage(Results):
         self.truncations()
         self.swaps()
         self.others()
+        self.newer()
         self.clever_flips()
         self.goes_on()
         self.result(not self.crashed, "the monitor lived through it")
