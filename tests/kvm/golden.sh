@@ -22,31 +22,13 @@ vsock=cid=3,uds=$work/vsock,seqpacket=$work/seqpacket
 # Hexadecimal.
 lines=20
 
-ctl()
+# Until it answers; not for a minute when it has ended.
+loads()
 {
-	"$WHERRY" ctl "$work/control" "$@"
-}
-
-# start COMMAND...: a machine with a vsock device, serial port and control
-start()
-{
-	rm -f "$work/out" "$work/err"
-	"$WHERRY" "$@" --vsock "$vsock" --serial "file=$work/out" \
-		--control "$work/control" </dev/null >/dev/null 2>"$work/err" &
-	pid=$!
-	pids="$pids $pid"
-}
-
-ends()
-{
-	wait "$pid"
-	status=$?
-	status_is 0
-}
-
-answers()
-{
-	ctl query-status
+	until ctl query-status >/dev/null 2>&1; do
+		kill -0 "$pid" 2>/dev/null || return
+		sleep 0.1
+	done
 }
 
 # versions SNAPSHOT: of its components
@@ -97,7 +79,7 @@ make_golden()
 		next=$((next + 1))
 	done
 	start run --kernel "$guests/tiny.elf" --append "v$lines" --memory 4M \
-		--cpus 2
+		--cpus 2 --vsock "$vsock"
 	wait_for has_lines "$work/out" 5 2>/dev/null && ctl stop >/dev/null &&
 		ctl snapshot-save "path=$work/saved" >/dev/null ||
 		{ cat "$work/err" >&2; exit 1; }
@@ -122,13 +104,13 @@ while [ -e "$golden/$((newest + 1))" ]; do
 	check "golden snapshot $newest is unpacked" \
 		unpack "$golden/$newest" "$old"
 	check "inspect shows its versions" names_versions "$old"
-	start restore "$old" --force --paused
-	check "it loads" wait_for answers
+	start restore "$old" --vsock "$vsock" --force --paused
+	check "it loads" loads
 	check "it is saved again" ctl snapshot-save "path=$saved"
 	ctl cont >/dev/null
 	check "its guest powers off: status 0" ends
 	check "having gone on where it was saved" went_on
-	start restore "$saved" --force
+	start restore "$saved" --vsock "$vsock" --force
 	check "what was saved again loads, too" ends
 	check "its guest went on there" went_on
 done

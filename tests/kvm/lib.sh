@@ -57,6 +57,30 @@ run()
 	status=$?
 }
 
+# start COMMAND...: a machine in the background, with a control socket; sets pid
+start()
+{
+	rm -f "$work/out" "$work/err"
+	"$WHERRY" "$@" --serial "file=$work/out" --control "$work/control" \
+		</dev/null >/dev/null 2>"$work/err" &
+	pid=$!
+	pids="$pids $pid"
+}
+
+# ctl WORD...: to that machine
+ctl()
+{
+	"$WHERRY" ctl "$work/control" "$@"
+}
+
+# ends: it, with status 0
+ends()
+{
+	wait "$pid"
+	status=$?
+	status_is 0
+}
+
 status_is()
 {
 	echo "status $status, expected $1"

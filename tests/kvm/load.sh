@@ -7,28 +7,6 @@
 
 . "${0%/*}/lib.sh"
 
-ctl()
-{
-	"$WHERRY" ctl "$work/control" "$@"
-}
-
-# A guest that prints numbers in order and powers off.
-start()
-{
-	rm -f "$work/out" "$work/err"
-	"$WHERRY" "$@" --serial "file=$work/out" --control "$work/control" \
-		</dev/null >/dev/null 2>"$work/err" &
-	pid=$!
-	pids="$pids $pid"
-}
-
-ends()
-{
-	wait "$pid"
-	status=$?
-	status_is 0
-}
-
 # ctl_fails WORDS COMMAND...: with status 1 and these words.
 ctl_fails()
 {
