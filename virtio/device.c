@@ -176,8 +176,11 @@ static const struct state_field queue_fields[] = {
 	STATE_VALUE(struct virtq, last_avail, "last-avail", 0, UINT16_MAX),
 	STATE_VALUE(struct virtq, used_idx, "used-idx", 0, UINT16_MAX),
 	STATE_VALUE(struct virtq, notified, "notified", 0, 1),
+	/* Chains popped and not yet given back; there were none before. */
+	STATE_LIST(struct virtq, held, held_count, "held", 0,
+		   VIRTQ_SIZE_MAX - 1, .since = 2),
 };
-static const struct state_table queue_table = STATE_TABLE(queue_fields, 1);
+static const struct state_table queue_table = STATE_TABLE(queue_fields, 2);
 
 static struct registers registers_of(struct virtio_device *vdev)
 {
@@ -195,18 +198,12 @@ static struct registers registers_of(struct virtio_device *vdev)
 	};
 }
 
-/* Chains popped and not yet given back: absent means that there are none. */
-#define HELD	"held"
-
 static void save_queue(const struct virtq *q, struct state_writer *w)
 {
 	/* Else what is popped or not published has no place in the file. */
 	assert((uint16_t)(q->last_avail - q->used_idx) == q->held_count);
 	assert(q->flushed == q->used_idx);
 	state_put(w, &queue_table, q);
-	if (q->held_count)
-		state_put_blob(w, HELD, q->held,
-			       q->held_count * sizeof(q->held[0]));
 }
 
 void virtio_device_save(struct virtio_device *vdev, struct state_writer *w)
@@ -276,30 +273,6 @@ static int registers_load(struct virtio_device *vdev, struct state_node *node,
 	return 0;
 }
 
-static int held_load(struct state_node *node, struct virtq *q,
-		     struct fail *why)
-{
-	const void *heads;
-	size_t len;
-	int err;
-
-	if (!state_has(node, HELD))
-		return 0;
-	err = state_get_blob(node, HELD, &heads, &len, why);
-	if (err)
-		return err;
-	if (len % sizeof(q->held[0]) || len > sizeof(q->held))
-		return fail(why, -EINVAL, "%s: " HELD
-			    ": %zu bytes, up to %zu heads of %zu expected",
-			    node->name, len, sizeof(q->held) /
-			    sizeof(q->held[0]), sizeof(q->held[0]));
-	memcpy(q->held, heads, len);
-	q->held_count = (uint16_t)(len / sizeof(q->held[0]));
-	/* The work is to be begun anew. */
-	q->again = q->held_count;
-	return 0;
-}
-
 static int queue_start(struct virtio_device *vdev, unsigned int i,
 		       struct fail *why)
 {
@@ -349,11 +322,11 @@ static int queue_load(struct virtio_device *vdev, struct state_node *parent,
 		return err;
 	err = state_get(&node, &queue_table, q, why);
 	if (!err)
-		err = held_load(&node, q, why);
-	if (!err)
 		err = state_leave(&node, why);
 	if (err)
 		return err;
+	/* The work is to be begun anew. */
+	q->again = q->held_count;
 	err = queue_start(vdev, i, why);
 	if (err)
 		return fail_within(why, err, "queue@%u", i);

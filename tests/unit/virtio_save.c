@@ -324,6 +324,33 @@ static void spoil(const char *path, const char *property, uint64_t value)
 							 (uint32_t)value), 0);
 }
 
+START_TEST(queue_saved_before_chains_could_be_held_loads)
+{
+	live_a_little();
+	save(&bed.device.vdev);
+	for (unsigned int i = 0; i < BED_QUEUES; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), PATH "/queue@%u", i);
+		spoil(path, "version", 1);
+		ck_assert(!fdt_delprop(tree, fdt_path_offset(tree, path),
+				       "held"));
+	}
+	ck_loaded(&other.vdev);
+	ck_device_same(&bed.device.vdev, &other.vdev);
+	ck_assert_uint_eq(other.vdev.queue[0].held_count, 0);
+}
+END_TEST
+
+START_TEST(queue_of_a_newer_version_is_refused_by_name)
+{
+	save(&bed.device.vdev);
+	spoil(PATH "/queue@1", "version", 3);
+	ck_assert_int_eq(load(&other.vdev), -ENOTSUP);
+	ck_says(&why, "node " PATH "/queue@1: version 3, at most 2 expected");
+}
+END_TEST
+
 START_TEST(load_refuses_each_wrong_value)
 {
 	live_a_little();
@@ -483,6 +510,8 @@ int main(void)
 		UNIT_TEST(saving_again_gives_the_same_bytes),
 		UNIT_TEST(rings_go_on_after_a_load),
 		UNIT_TEST(indices_past_the_wrap_are_loaded),
+		UNIT_TEST(queue_saved_before_chains_could_be_held_loads),
+		UNIT_TEST(queue_of_a_newer_version_is_refused_by_name),
 		UNIT_LOOP(load_refuses_each_wrong_value, UNIT_COUNT(wrong)),
 		UNIT_TEST(a_guest_that_spoils_its_ring_cannot_spoil_its_snapshot),
 		UNIT_TEST(load_refuses_a_notified_queue_that_is_not_ready),
