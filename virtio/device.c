@@ -160,7 +160,8 @@ static const struct state_field register_fields[] = {
 		    "driver-features-sel", 0, UINT32_MAX),
 	STATE_VALUE(struct registers, queue_sel, "queue-sel", 0, UINT32_MAX),
 };
-static const struct state_table register_table = STATE_TABLE(register_fields, 1);
+static const struct state_table register_table =
+	STATE_TABLE(register_fields, 1);
 
 /*
  * Size and addresses of a queue that is not ready are what the driver wrote so

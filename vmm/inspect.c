@@ -183,8 +183,8 @@ static int describe_devices(struct state_node *root, json_t *all,
 }
 
 /*
- * Of nodes that differ in their address alone, as CPUs and queues do, the newest
- * counts: it says what a reader has to know.
+ * Of nodes that differ in their address alone, as CPUs and queues do, the
+ * newest counts: it says what a reader has to know.
  */
 static int add_version(json_t *versions, const char *component,
 		       struct state_node *node, struct fail *why)

@@ -381,8 +381,8 @@ static void vsock_remove(struct machine *m)
 }
 
 /*
- * A new row goes to the end, as snapshots and the guests in them hold the places
- * of the others; if it saves anything, it says @since when.
+ * A new row goes to the end, as snapshots and the guests in them hold the
+ * places of the others; if it saves anything, it says @since when.
  */
 #define VIRTIO_ROW \
 	.platform = { PLATFORM_VIRTIO_MMIO, 0, VIRTIO_MMIO_SIZE, 0 }, \

@@ -8,8 +8,8 @@
  *	p	print "hello", power off
  *	c<n>	add 3 to a counter n times, print it, power off
  *	l<n>	print 0 .. n - 1, some time between them, power off
- *	v<n>	drive the vsock device (queues of 8, an event buffer, an RX one),
- *		then as l, and the number of events it got
+ *	v<n>	drive the vsock device (queues of 8, an event buffer, an RX
+ *		one), then as l, and the number of events it got
  *	m	read 4 bytes at MMIO, print them, power off
  *	k	write 4 bytes of 1 to MMIO, print, power off
  *	s	outs 4 bytes to PORT, ins 4 bytes from it, print them, power off
