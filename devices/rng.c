@@ -52,8 +52,8 @@ static uint32_t fill_chain(const struct virtq_chain *chain, uint32_t budget)
 			len = budget - done;
 		err = fill(chain->iov[i].iov_base, len);
 		if (err) {
-			log_warn("rng: no random bytes from the kernel: %s",
-				 strerror(-err));
+			log_guest(LOG_LEVEL_WARN, "rng: no random bytes from "
+				  "the kernel: %s", strerror(-err));
 			break;
 		}
 		done += (uint32_t)len;

@@ -55,8 +55,8 @@ static void host_broken(void *opaque, const struct fail *why)
 {
 	const struct virtio_host *host = opaque;
 
-	log_warn("%s: bad driver, the device now waits for a reset: %s",
-		 host->vdev->ops->name, why->text);
+	log_guest(LOG_LEVEL_WARN, "%s: bad driver, the device now waits for a "
+		  "reset: %s", host->vdev->ops->name, why->text);
 	/* The device itself may not know: the register file finds things too. */
 	ring(host->kick[VIRTIO_KICK_STATUS].source.fd);
 }

@@ -55,6 +55,7 @@ struct vsock_options {
  * @end_signals: those that end the process cleanly (SIGINT, SIGTERM, SIGHUP,
  *     less the ones that were ignored when it started); main() has blocked
  *     them, monitor_run() reads them with signalfd(2)
+ * @log_fd: what log_open() returned; monitor_run() calls log_service()
  */
 struct machine_options {
 	const char *kernel;
@@ -71,6 +72,7 @@ struct machine_options {
 	bool force;
 	bool paused;
 	sigset_t end_signals;
+	int log_fd;
 };
 
 /* Exit status of the process (wherry.1, EXIT STATUS). */

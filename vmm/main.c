@@ -29,6 +29,9 @@
 #include "vmm/monitor.h"
 #include "vmm/options.h"
 
+/* How long an end may take until somebody has read why. */
+#define LAST_WORDS_MS	1000u
+
 static const char *const help_text[] = {
 	[COMMAND_HELP] =
 "Usage: wherry COMMAND [OPTION...]\n"
@@ -253,6 +256,7 @@ static int run(struct options *o, struct fail *why)
 	case COMMAND_RESTORE:
 		log_set_level(o->log_level);
 		block_end_signals(&o->machine.end_signals);
+		o->machine.log_fd = log_open(LOG_GUEST_INTERVAL);
 		return monitor_run(&o->machine, why);
 	case COMMAND_CTL:
 		return run_ctl(o, why);
@@ -282,6 +286,7 @@ int main(int argc, char **argv)
 		status = run(&options, &why);
 	if (status && why.text[0])
 		log_error("%s", why.text);
+	log_close(LAST_WORDS_MS);
 	options_free(&options);
 	return status;
 }

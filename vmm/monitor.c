@@ -36,6 +36,7 @@
  * @loop: everything but vCPUs runs there
  * @control: the control socket, or NULL
  * @signals: signalfd of options.end_signals
+ * @log: options.log_fd
  * @host: what machines get to see of this
  * @machine: the machine; NULL: there is none yet
  * @reason: SHUTDOWN event's "reason"; NULL: not ending
@@ -45,6 +46,7 @@ struct monitor {
 	struct loop *loop;
 	struct control *control;
 	struct loop_source signals;
+	struct loop_source log;
 	struct machine_host host;
 	struct machine *machine;
 	const char *reason;
@@ -170,6 +172,22 @@ int monitor_reset(struct monitor *mon, struct fail *why)
 	return 0;
 }
 
+static void on_log(struct loop_source *source, uint32_t events)
+{
+	(void)source;
+	(void)events;
+	log_service();
+}
+
+/* Lines that wait go out with the next one at the latest: not worth failing. */
+static void watch_log(struct monitor *mon)
+{
+	mon->log.fd = mon->options->log_fd;
+	mon->log.fn = on_log;
+	if (mon->log.fd >= 0)
+		(void)loop_add(mon->loop, &mon->log, EPOLLIN | EPOLLET);
+}
+
 static int watch_signals(struct monitor *mon, struct fail *why)
 {
 	int err;
@@ -193,6 +211,7 @@ static int build(struct monitor *mon, struct fail *why)
 	err = watch_signals(mon, why);
 	if (err)
 		return err;
+	watch_log(mon);
 	if (options->control) {
 		mon->control = control_new(mon->loop, options->control,
 					   machine_commands, mon, why);
@@ -220,6 +239,7 @@ static void destroy(struct monitor *mon)
 	control_free(mon->control);
 	if (mon->signals.fd >= 0)
 		loop_close(mon->loop, &mon->signals);
+	loop_remove(mon->loop, &mon->log);
 	loop_free(mon->loop);
 }
 

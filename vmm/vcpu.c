@@ -129,7 +129,7 @@ static enum vcpu_next crash(struct vcpu *vcpu)
 static void note_unknown(struct vcpu *vcpu, const char *what, bool write,
 			 uint64_t addr, unsigned int len)
 {
-	log_debug("vCPU %u: %s %s of %u bytes at 0x%" PRIx64
+	log_guest(LOG_LEVEL_DEBUG, "vCPU %u: %s %s of %u bytes at 0x%" PRIx64
 		  ": nobody is there", vcpu->id, what, write ? "write" : "read",
 		  len, addr);
 }

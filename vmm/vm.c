@@ -303,7 +303,8 @@ void vm_set_irq(struct vm *vm, unsigned int gsi, bool high)
 	struct kvm_irq_level irq = { .irq = gsi, .level = high };
 
 	if (ioctl(vm->fd, KVM_IRQ_LINE, &irq) < 0)
-		log_error("KVM_IRQ_LINE of GSI %u: %s", gsi, strerror(errno));
+		log_guest(LOG_LEVEL_ERROR, "KVM_IRQ_LINE of GSI %u: %s", gsi,
+			  strerror(errno));
 }
 
 int vm_add_irqfd(struct vm *vm, unsigned int gsi, int fd, struct fail *why)

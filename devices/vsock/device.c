@@ -99,8 +99,8 @@ static void follow_gate(struct vsock_device *dev)
 	if (from == to)
 		return;
 	dev->state = to;
-	log_debug("vsock: gate %s, was %s", vsock_gate_state_name(to),
-		  vsock_gate_state_name(from));
+	log_guest(LOG_LEVEL_DEBUG, "vsock: gate %s, was %s",
+		  vsock_gate_state_name(to), vsock_gate_state_name(from));
 	if (dev->on_gate)
 		dev->on_gate(dev->opaque, from, to);
 }
@@ -236,12 +236,13 @@ static void patience_is_over(struct loop_timer *timer)
 	/* A paused guest could not have answered. */
 	if (dev->engine.running && vsock_gate_force(&dev->gate)) {
 		dev->gate_forced++;
-		log_warn("vsock: after a reset the driver has %s, but for %" PRIu32 " ms not %s: going on without",
-			 dev->gate.returned ? "returned the event buffer" :
-					      "read its CID",
-			 dev->patience_ms,
-			 dev->gate.returned ? "read its CID" :
-					      "returned the event buffer");
+		log_guest(LOG_LEVEL_WARN,
+			  "vsock: after a reset the driver has %s, but for %" PRIu32 " ms not %s: going on without",
+			  dev->gate.returned ? "returned the event buffer" :
+					       "read its CID",
+			  dev->patience_ms,
+			  dev->gate.returned ? "read its CID" :
+					       "returned the event buffer");
 		schedule(dev);
 	}
 	follow_gate(dev);

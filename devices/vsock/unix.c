@@ -73,7 +73,8 @@ static void watch_doors(struct vsock_unix *unx)
 			err |= loop_modify(unx->loop, &unx->door[i].source,
 					   want ? EPOLLIN : 0);
 	if (err)
-		log_error("vsock: cannot watch %s", unx->options->path);
+		log_guest(LOG_LEVEL_ERROR, "vsock: cannot watch %s",
+			  unx->options->path);
 }
 
 /* Takes the client off the books; @fd stays open. */
@@ -256,8 +257,8 @@ static void rest(struct vsock_unix *unx, int err)
 {
 	(void)loop_timer_arm(unx->loop, &unx->rest, VSOCK_UNIX_REST);
 	if (!unx->short_of)
-		log_warn("vsock: clients of %s have to wait: %s",
-			 unx->options->path, strerror(err));
+		log_guest(LOG_LEVEL_WARN, "vsock: clients of %s have to wait: "
+			  "%s", unx->options->path, strerror(err));
 	unx->short_of = true;
 }
 

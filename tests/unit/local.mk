@@ -136,8 +136,10 @@ devices_tests = \
 	tests/unit/devices_console_terminal \
 	tests/unit/devices_ged \
 	tests/unit/devices_log \
+	tests/unit/devices_log_wait \
 	tests/unit/devices_loop \
 	tests/unit/devices_power \
+	tests/unit/devices_rate \
 	tests/unit/devices_rng \
 	tests/unit/devices_serial \
 	tests/unit/devices_serial_state \
@@ -162,10 +164,14 @@ tests_unit_devices_vmgenid_SOURCES = tests/unit/devices_vmgenid.c $(state_bed)
 tests_unit_devices_vmgenid_LDADD = $(devices_libs)
 tests_unit_devices_log_SOURCES = tests/unit/devices_log.c
 tests_unit_devices_log_LDADD = $(devices_libs)
+tests_unit_devices_log_wait_SOURCES = tests/unit/devices_log_wait.c
+tests_unit_devices_log_wait_LDADD = $(devices_libs)
 tests_unit_devices_loop_SOURCES = tests/unit/devices_loop.c
 tests_unit_devices_loop_LDADD = $(devices_libs)
 tests_unit_devices_power_SOURCES = tests/unit/devices_power.c
 tests_unit_devices_power_LDADD = $(devices_libs)
+tests_unit_devices_rate_SOURCES = tests/unit/devices_rate.c
+tests_unit_devices_rate_LDADD = $(devices_libs)
 tests_unit_devices_rng_SOURCES = tests/unit/devices_rng.c $(state_bed)
 tests_unit_devices_rng_LDADD = $(devices_libs)
 tests_unit_devices_serial_SOURCES = tests/unit/devices_serial.c $(serial_bed)
@@ -283,6 +289,7 @@ endif
 
 # For a build with --enable-sanitizers=thread: the tests that cross threads.
 THREAD_TESTS = \
+	tests/unit/devices_log_wait \
 	tests/unit/devices_loop tests/unit/devices_virtio_host \
 	tests/unit/test_vsock_threads tests/unit/virtio_threads \
 	tests/unit/vmm_worker
