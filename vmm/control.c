@@ -11,7 +11,8 @@
  * bytes of answers unsent its next requests stay where they are, in the buffer
  * and the socket, until it has taken them. Events do not wait for anybody:
  * they are what can bring a client to CONTROL_OUTPUT_MAX, and then it is
- * dropped, alone.
+ * dropped, alone. Those that a guest can cause as often as it likes say how
+ * something is now (control_state()): of these the last one waits.
  *
  *   open ──end of its requests, or a stream that cannot be followed──▶ leaving
  *   leaving ──requests answered and output sent──▶ freed
@@ -50,6 +51,7 @@
  * @out: bytes to be sent: [out_start, out_end) of out_size allocated
  * @negotiated: may run commands, gets events
  * @paused: requests wait in @in until output is taken
+ * @state_due: is to be told control->state when it has taken its output
  * @leaving: nothing more will be read
  * @deaf: it left; what it asked before is still carried out
  * @dead: to be freed
@@ -67,6 +69,7 @@ struct client {
 	size_t out_size;
 	bool negotiated;
 	bool paused;
+	bool state_due;
 	bool leaving;
 	bool deaf;
 	bool dead;
@@ -82,6 +85,7 @@ struct client {
  * @listener: the socket with a path, if any
  * @accept: watches it
  * @retry: armed while accepting rests
+ * @state: the last message of control_state(), or NULL
  * @client: the connections; NULL: free
  * @clients: how many
  */
@@ -92,6 +96,7 @@ struct control {
 	struct unix_listener listener;
 	struct loop_source accept;
 	struct loop_timer retry;
+	char *state;
 	struct client *client[CONTROL_CLIENTS_MAX];
 	unsigned int clients;
 };
@@ -141,7 +146,8 @@ static int client_reserve(struct client *cl, size_t len)
 	size_t size = 2 * (used + len);
 	char *bigger;
 
-	if (used + len > CONTROL_OUTPUT_MAX) {
+	/* One answer may be as long as it is. */
+	if (used && used + len > CONTROL_OUTPUT_MAX) {
 		log_warn("control: a client left %zu bytes unread, dropped",
 			 used);
 		return -ENOBUFS;
@@ -163,8 +169,8 @@ static int client_reserve(struct client *cl, size_t len)
 	return 0;
 }
 
-/* Send one message, a line; @text NULL: it could not be made. */
-static void client_send_text(struct client *cl, const char *text)
+/* Add one message, a line; @text NULL: it could not be made. */
+static void client_append(struct client *cl, const char *text)
 {
 	size_t len = text ? strlen(text) : 0;
 
@@ -177,7 +183,23 @@ static void client_send_text(struct client *cl, const char *text)
 	memcpy(cl->out + cl->out_end, text, len);
 	cl->out[cl->out_end + len] = '\n';
 	cl->out_end += len + 1;
+}
+
+/* Send what waits, and the last state if that had to wait for it. */
+static void client_push(struct client *cl)
+{
 	client_flush(cl);
+	if (!cl->state_due || client_unsent(cl) >= OUTPUT_PAUSE)
+		return;
+	cl->state_due = false;
+	client_append(cl, cl->control->state);
+	client_flush(cl);
+}
+
+static void client_send_text(struct client *cl, const char *text)
+{
+	client_append(cl, text);
+	client_push(cl);
 }
 
 /* Takes over @message; NULL: out of memory. */
@@ -271,7 +293,7 @@ static void client_ready(struct loop_source *source, uint32_t events)
 
 	cl->busy = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-		client_flush(cl);
+		client_push(cl);
 	if (!cl->dead && !cl->leaving && !cl->paused && !cl->pending.waiting)
 		client_read(cl);
 	client_work(cl);
@@ -428,30 +450,65 @@ void control_free(struct control *c)
 		client_flush(c->client[i]);
 		client_free(c->client[i]);
 	}
+	free(c->state);
 	free(c);
+}
+
+/* Takes over @data. Return: the event's line, to be freed; NULL: no memory. */
+static char *event_text(const char *name, json_t *data)
+{
+	json_t *message = control_event_message(name, data);
+	char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+
+	json_decref(message);
+	return text;
+}
+
+/* Has all clients that have negotiated sent it by @send. */
+static void for_all(struct control *c, const char *text,
+		    void (*send_text)(struct client *cl, const char *text))
+{
+	for (unsigned int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *cl = c->client[i];
+
+		if (!cl || !cl->negotiated)
+			continue;
+		send_text(cl, text);
+		if (!cl->busy)
+			client_settle(cl);
+	}
 }
 
 void control_event(struct control *c, const char *name, json_t *data)
 {
-	json_t *message;
-	struct client *cl;
 	char *text;
-	unsigned int i;
 
 	if (!c) {
 		json_decref(data);
 		return;
 	}
-	message = control_event_message(name, data);
-	text = message ? json_dumps(message, JSON_COMPACT) : NULL;
-	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
-		cl = c->client[i];
-		if (!cl || !cl->negotiated)
-			continue;
-		client_send_text(cl, text);
-		if (!cl->busy)
-			client_settle(cl);
-	}
+	text = event_text(name, data);
+	for_all(c, text, client_send_text);
 	free(text);
-	json_decref(message);
+}
+
+/* At once if it keeps up, else when it does. */
+static void client_send_state(struct client *cl, const char *text)
+{
+	if (text)
+		cl->state_due = true;
+	else
+		cl->dead = true;
+	client_push(cl);
+}
+
+void control_state(struct control *c, const char *name, json_t *data)
+{
+	if (!c) {
+		json_decref(data);
+		return;
+	}
+	free(c->state);
+	c->state = event_text(name, data);
+	for_all(c, c->state, client_send_state);
 }

@@ -62,4 +62,13 @@ unsigned int control_clients(const struct control *c);
  */
 void control_event(struct control *c, const char *name, json_t *data);
 
+/**
+ * control_state() - the same, of how something is now
+ *
+ * As control_event(), but no client is lost for it: one that leaves too much
+ * unread is told when it reads again, and of the last one only. There is one
+ * such event: another @name would take its place.
+ */
+void control_state(struct control *c, const char *name, json_t *data);
+
 #endif

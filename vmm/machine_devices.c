@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "virtio/mmio.h"
-#include "vmm/commands.h"
 #include "vmm/machine_internal.h"
 
 /**
@@ -322,12 +321,8 @@ static void on_gate(void *opaque, enum vsock_gate_state from,
 {
 	struct machine *m = opaque;
 
-	control_event(m->control,
-		      machine_event_name(MACHINE_EVENT_VSOCK_GATE),
-		      json_pack("{ss ss sb}",
-				"from", vsock_gate_state_name(from),
-				"to", vsock_gate_state_name(to),
-				"forced", m->vsock.gate.forced));
+	(void)from;
+	gate_events_change(&m->gate_events, to, m->vsock.gate.forced);
 }
 
 static int vsock_create(struct machine *m, struct machine_slot *slot,
@@ -376,6 +371,7 @@ static void vsock_inherit(struct machine *m, struct machine *old)
 static void vsock_remove(struct machine *m)
 {
 	vsock_device_destroy(&m->vsock);
+	gate_events_destroy(&m->gate_events);
 	vsock_capture_close(m->vsock.engine.capture);
 	vsock_unix_destroy(&m->vsock_unix);
 }
@@ -474,6 +470,7 @@ void machine_announce(struct machine *m)
 
 	if (!m->options->vsock.present)
 		return;
+	gate_events_init(&m->gate_events, m->loop, m->control);
 	gate = vsock_device_gate(&m->vsock);
 	if (gate != VSOCK_GATE_CLOSED)
 		on_gate(m, VSOCK_GATE_CLOSED, gate);

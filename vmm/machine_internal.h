@@ -21,6 +21,7 @@
 #include "virtio/state.h"
 #include "vmm/arch.h"
 #include "vmm/control.h"
+#include "vmm/gate_events.h"
 #include "vmm/machine.h"
 #include "vmm/vm.h"
 
@@ -74,6 +75,7 @@ struct machine_task;
  * @vsock_device: what the socket device is to be like: options.vsock.device,
  *     completed by the snapshot
  * @vsock_host: options.vsock.host
+ * @gate_events: tells of its gate, from machine_announce() on
  * @heir: another machine has console, host sockets and capture still
  * @events: eventfd: a vCPU has reported something
  * @event: enum vm_event + 1 that was reported; atomic
@@ -99,6 +101,7 @@ struct machine {
 	struct vsock_unix vsock_unix;
 	struct vsock_device_options vsock_device;
 	struct vsock_unix_options vsock_host;
+	struct gate_events gate_events;
 	bool heir;
 	struct loop_source events;
 	atomic_uint event;

@@ -89,6 +89,7 @@ control_tests = \
 	tests/unit/vmm_ctl \
 	tests/unit/vmm_ctl_table \
 	tests/unit/vmm_ctl_wait \
+	tests/unit/vmm_gate_events \
 	tests/unit/vmm_inspect \
 	tests/unit/vmm_options \
 	tests/unit/vmm_options_client \
@@ -118,6 +119,8 @@ tests_unit_vmm_ctl_wait_SOURCES = tests/unit/vmm_ctl_wait.c $(ctl_bed)
 tests_unit_vmm_ctl_wait_LDADD = $(control_libs)
 tests_unit_vmm_ctl_table_SOURCES = tests/unit/vmm_ctl_table.c
 tests_unit_vmm_ctl_table_LDADD = $(control_libs)
+tests_unit_vmm_gate_events_SOURCES = tests/unit/vmm_gate_events.c $(control_bed)
+tests_unit_vmm_gate_events_LDADD = $(control_libs)
 tests_unit_vmm_inspect_SOURCES = tests/unit/vmm_inspect.c $(snapshot_bed)
 tests_unit_vmm_inspect_LDADD = $(control_libs) $(FDT_LIBS)
 tests_unit_vmm_options_SOURCES = tests/unit/vmm_options.c $(options_bed)
