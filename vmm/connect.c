@@ -38,6 +38,9 @@
 
 /* "OK 4294967295\n" is the longest answer. */
 #define ANSWER_MAX	14u
+/* "ERROR <why>\n": refused by the host's side, not by the guest. */
+#define REFUSAL		"ERROR "
+#define REFUSAL_MAX	128u
 
 /* The backlog is full: its owner is busy, or its guest not ready. */
 #define BACKLOG_PAUSE_NS (20 * 1000 * 1000)
@@ -102,6 +105,24 @@ static int refused(const struct connect_options *o, struct fail *why)
 		    o->port, o->uds);
 }
 
+/* Return: whether @b begins as a refusal with a reason does. */
+static bool is_refusal(const struct buffer *b)
+{
+	return b->end >= strlen(REFUSAL) &&
+	       !memcmp(b->data, REFUSAL, strlen(REFUSAL));
+}
+
+/* The line is whole: say what it says. */
+static int refused_because(const struct relay *r,
+			   const struct connect_options *o, struct fail *why)
+{
+	const char *text = r->down.data + strlen(REFUSAL);
+	const char *end = memchr(r->down.data, '\n', r->down.end);
+
+	return fail(why, -EBUSY, "vsock port %" PRIu32 " by way of '%s': "
+		    "refused: %.*s", o->port, o->uds, (int)(end - text), text);
+}
+
 static int open_socket(const struct connect_options *o, int64_t deadline,
 		       struct fail *why)
 {
@@ -134,7 +155,7 @@ static int read_answer(struct relay *r, const struct connect_options *o,
 	int rc;
 
 	while (!memchr(b->data, '\n', b->end)) {
-		if (b->end >= ANSWER_MAX)
+		if (b->end >= (is_refusal(b) ? REFUSAL_MAX : ANSWER_MAX))
 			return fail(why, -EPROTO, "vsock socket '%s': an "
 				    "answer 'OK NUMBER' expected", o->uds);
 		rc = poll(&pfd, 1, deadline_left(deadline));
@@ -187,6 +208,8 @@ static int shake_hands(struct relay *r, const struct connect_options *o,
 	rc = read_answer(r, o, deadline, why);
 	if (rc < 0)
 		return rc;
+	if (is_refusal(&r->down))
+		return refused_because(r, o, why);
 	if (!take_answer(r))
 		return fail(why, -EPROTO, "vsock socket '%s': an answer 'OK "
 			    "NUMBER' expected", o->uds);

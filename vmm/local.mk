@@ -11,6 +11,7 @@ libvmm_a_SOURCES = \
 	vmm/ctl_request.c vmm/ctl_request.h \
 	vmm/ctl_table.c vmm/ctl_table.h \
 	vmm/deadline.h \
+	vmm/descriptors.c vmm/descriptors.h \
 	vmm/gate_events.c vmm/gate_events.h \
 	vmm/inspect.c vmm/inspect.h \
 	vmm/json_stream.c vmm/json_stream.h \

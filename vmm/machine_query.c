@@ -120,13 +120,16 @@ json_t *machine_query_vsock(const struct machine *m)
 		return NULL;
 	snprintf(features, sizeof(features), "0x%" PRIx64,
 		 dev->vdev.features);
-	return json_pack("{sI ss ss ss sb sI sI sI so so}",
+	return json_pack("{sI ss ss ss sb sI sI sI sI sI sI so so}",
 		"guest-cid", (json_int_t)dev->guest_cid,
 		"features", features,
 		"uds", m->options->vsock.host.path,
 		"gate", vsock_gate_state_name(vsock_device_gate(dev)),
 		"driver-ok", virtio_device_live(&dev->vdev),
 		"resets-owed", (json_int_t)(dev->gate.owed + dev->gate.unsent),
+		"connections-max", (json_int_t)dev->engine.conns_max,
+		"connections-from-host", (json_int_t)dev->engine.opened[false],
+		"connections-from-guest", (json_int_t)dev->engine.opened[true],
 		"clients-waiting", (json_int_t)m->vsock_unix.count,
 		"connections-busy", (json_int_t)dev->engine.credit.busy_count,
 		"connections", describe_conns(&dev->engine),

@@ -25,6 +25,7 @@
 #include "vmm/commands.h"
 #include "vmm/connect.h"
 #include "vmm/ctl.h"
+#include "vmm/descriptors.h"
 #include "vmm/inspect.h"
 #include "vmm/monitor.h"
 #include "vmm/options.h"
@@ -257,6 +258,8 @@ static int run(struct options *o, struct fail *why)
 		log_set_level(o->log_level);
 		block_end_signals(&o->machine.end_signals);
 		o->machine.log_fd = log_open(LOG_GUEST_INTERVAL);
+		if (descriptors_prepare(&o->machine, why))
+			return MACHINE_EXIT_ERROR;
 		return monitor_run(&o->machine, why);
 	case COMMAND_CTL:
 		return run_ctl(o, why);

@@ -59,7 +59,7 @@ struct vsock_device {
  * @queue_size: of each queue, a power of two up to VIRTQ_SIZE_MAX; 0:
  *     VSOCK_QUEUE_SIZE
  * @buf_alloc: receive buffer of a connection, bytes; 0: VSOCK_BUF_ALLOC
- * @conns_max: connections at a time; 0: VSOCK_CONNS_MAX
+ * @conns_max: connections at a time from each side; 0: VSOCK_CONNS_MAX
  * @seqpacket: offer seqpacket sockets: the back-end can do them
  */
 struct vsock_device_options {

@@ -64,7 +64,8 @@ int vsock_engine_init(struct vsock_engine *engine, struct loop *loop,
 	engine->close_timeout = VSOCK_CLOSE_TIMEOUT;
 	engine->running = true;
 	engine->next_host_port = first_host_port % HOST_PORT_COUNT;
-	engine->replies_size = VSOCK_REPLIES_MAX + conns_max + VIRTQ_SIZE_MAX;
+	engine->replies_size = VSOCK_REPLIES_MAX + 2 * conns_max +
+			       VIRTQ_SIZE_MAX;
 	engine->replies = calloc(engine->replies_size,
 				 sizeof(*engine->replies));
 	if (!engine->replies)
@@ -101,6 +102,14 @@ bool vsock_engine_knows(const struct vsock_engine *engine, uint16_t type)
 	       (type == VSOCK_TYPE_SEQPACKET && engine->seqpacket);
 }
 
+bool vsock_engine_full(struct vsock_engine *engine, bool from_guest)
+{
+	if (engine->opened[from_guest] < engine->conns_max)
+		return false;
+	engine->stats.limit_hits++;
+	return true;
+}
+
 int vsock_engine_insert(struct vsock_engine *engine, struct vsock_conn *conn)
 {
 	struct vsock_conn **at = bucket(engine, conn->host_port,
@@ -121,6 +130,7 @@ int vsock_engine_insert(struct vsock_engine *engine, struct vsock_conn *conn)
 	list_append(&engine->conns, &conn->all);
 	conn->next = *at;
 	*at = conn;
+	engine->opened[conn->from_guest]++;
 	engine->count++;
 	return 0;
 }
@@ -156,6 +166,7 @@ static void forget(struct vsock_conn *conn)
 
 static void release(struct vsock_conn *conn)
 {
+	conn->engine->opened[conn->from_guest]--;
 	list_remove(&conn->all);
 	vsock_backlog_free(&conn->backlog);
 	vsock_seq_free(conn->seq);
@@ -403,8 +414,7 @@ static uint32_t free_host_port(struct vsock_engine *engine,
 int vsock_conn_request(struct vsock_engine *engine, struct vsock_conn *conn,
 		       uint32_t guest_port, uint16_t type)
 {
-	if (engine->count + engine->lingering >= engine->conns_max) {
-		engine->stats.limit_hits++;
+	if (vsock_engine_full(engine, false)) {
 		engine->stats.refused++;
 		return -ENOBUFS;
 	}

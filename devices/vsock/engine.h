@@ -62,6 +62,7 @@ const char *vsock_conn_state_name(enum vsock_conn_state state);
  * @guest_port: the guest's port
  * @host_port: the host's port
  * @type: VSOCK_TYPE_*
+ * @from_guest: the guest opened it
  * @state: see there
  * @due: VSOCK_DUE_* packets not yet sent
  * @guest_shut: VSOCK_SHUTDOWN_* received from the guest
@@ -99,6 +100,7 @@ struct vsock_conn {
 	uint32_t guest_port;
 	uint32_t host_port;
 	uint16_t type;
+	bool from_guest;
 	enum vsock_conn_state state;
 	unsigned int due;
 	unsigned int guest_shut;
@@ -245,7 +247,8 @@ struct vsock_stats {
  * @tx: queue from the guest
  * @guest_cid: the guest's CID now
  * @buf_alloc: receive buffer of new connections, bytes
- * @conns_max: how many connections may exist
+ * @conns_max: how many connections the host's clients may have open, and how
+ *     many the guest: neither can shut out the other
  * @connect_timeout: for the guest to answer a REQUEST, ms
  * @close_timeout: for the guest to answer a full SHUTDOWN, ms
  * @running: the VM is not paused; while it is, timers start over
@@ -256,6 +259,8 @@ struct vsock_stats {
  * @wake: have vsock_engine_run() called soon
  * @capture: every packet is written down there; NULL: none is
  * @next_host_port: where the search for a free host port starts
+ * @opened: connections of the host's clients, and of the guest (true), the
+ *     lingering ones too: each has a host socket
  * @count: connections in the table
  * @lingering: connections out of the table but not yet released
  * @conns: all connections, the lingering ones too
@@ -264,9 +269,9 @@ struct vsock_stats {
  * @hash: by host and guest port
  * @hurry: a load was, and the TX ring was not found empty since
  * @replies: RSTs without a connection, a ring of @replies_size
- * @replies_size: VSOCK_REPLIES_MAX + conns_max + VIRTQ_SIZE_MAX: TX stops at
- *     the first, only then can there be one more for each connection; and one
- *     for each answer recalled at a load
+ * @replies_size: VSOCK_REPLIES_MAX + 2 * conns_max + VIRTQ_SIZE_MAX: TX stops
+ *     at the first, only then can there be one more for each connection; and
+ *     one for each answer recalled at a load
  * @replies_head: index of the first
  * @replies_count: how many
  * @stats: counters
@@ -290,6 +295,7 @@ struct vsock_engine {
 	void (*wake)(struct vsock_engine *engine);
 	struct vsock_capture *capture;
 	uint32_t next_host_port;
+	uint32_t opened[2];
 	uint32_t count;
 	uint32_t lingering;
 	struct list_node conns;
@@ -309,7 +315,7 @@ struct vsock_engine {
 /**
  * vsock_engine_init() - no connections, limits and timeouts at their defaults
  * @engine: zeroed
- * @conns_max: how many connections may exist
+ * @conns_max: how many connections may be opened from each side at a time
  * @first_host_port: where host ports start: a random number (it is brought
  *     into range), so that a tuple that lingers in a restored guest is not met
  *
@@ -396,6 +402,13 @@ struct vsock_conn *vsock_engine_find(struct vsock_engine *engine,
 				     uint32_t host_port, uint32_t guest_port);
 /** vsock_engine_knows() - may sockets of this type be used? */
 bool vsock_engine_knows(const struct vsock_engine *engine, uint16_t type);
+/**
+ * vsock_engine_full() - has this side as many connections as it may?
+ * @from_guest: the guest asks, not a client of the host
+ *
+ * One that is turned away for it is counted.
+ */
+bool vsock_engine_full(struct vsock_engine *engine, bool from_guest);
 /** vsock_engine_insert() - Return: 0 or -ENOMEM, with nothing done */
 int vsock_engine_insert(struct vsock_engine *engine, struct vsock_conn *conn);
 /**

@@ -242,8 +242,9 @@ static struct vsock_conn *ask_host(struct vsock_engine *engine,
 				   const struct vsock_header *hdr,
 				   bool *connected)
 {
-	if (engine->count + engine->lingering >= engine->conns_max ||
-	    engine->tx->held_count > engine->tx->size / 2) {
+	if (vsock_engine_full(engine, true))
+		return NULL;
+	if (engine->tx->held_count > engine->tx->size / 2) {
 		engine->stats.limit_hits++;
 		return NULL;
 	}
@@ -272,6 +273,7 @@ static void take_request(struct vsock_engine *engine,
 	conn->host_port = le32_get(hdr->dst_port);
 	conn->guest_port = le32_get(hdr->src_port);
 	conn->type = le16_get(hdr->type);
+	conn->from_guest = true;
 	conn->peer_buf_alloc = le32_get(hdr->buf_alloc);
 	conn->peer_fwd_cnt = le32_get(hdr->fwd_cnt);
 	conn->state = VSOCK_CONN_CONNECTING;

@@ -11,6 +11,9 @@
  * accepted; clients wait in the listen backlog without noticing. Those that
  * were accepted before it shut wait like them, whatever they say meanwhile.
  *
+ * When descriptors are short, clients stay in the backlog as well: accepting
+ * rests until there are some.
+ *
  * A client that says nothing has ten seconds. Once all places are taken, one
  * that has been silent for a second has to give its place to the next in the
  * backlog, the oldest first.
@@ -19,6 +22,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -262,6 +266,19 @@ static void rest(struct vsock_unix *unx, int err)
 	unx->short_of = true;
 }
 
+bool vsock_unix_affords(const struct vsock_unix *unx)
+{
+	int fd;
+
+	if (!unx->options->fds_max)
+		return true;
+	fd = fcntl(unx->door[0].listener.fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return (unsigned int)fd < unx->options->fds_max;
+}
+
 static void on_door(struct loop_source *source, uint32_t events)
 {
 	struct vsock_unix_door *door =
@@ -270,6 +287,11 @@ static void on_door(struct loop_source *source, uint32_t events)
 	int fd;
 
 	(void)events;
+	if (!vsock_unix_affords(unx)) {
+		rest(unx, EMFILE);
+		watch_doors(unx);
+		return;
+	}
 	/*
 	 * One a turn; if there are more, the listener is still readable. To ask
 	 * until EAGAIN is dear: accept() makes a socket before it looks.

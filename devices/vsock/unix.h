@@ -4,7 +4,7 @@
  *
  * Host to guest: connect to PATH, write "CONNECT <port>\n"; when the guest has
  * accepted, "OK <host port>\n" comes back, and bytes flow. A refusal closes the
- * connection. Guest to host: a connect to port N of CID 2 arrives as a
+ * connection; one that is not the guest's says "ERROR <why>\n" before it does. Guest to host: a connect to port N of CID 2 arrives as a
  * connection at PATH_N.
  */
 #ifndef WHERRY_DEVICES_VSOCK_UNIX_H
@@ -44,6 +44,8 @@ struct vsock_port_range {
  * @clients_max: clients that have not said CONNECT yet; more wait in the
  *     listen backlog, until the oldest of these has had its grace; 0:
  *     VSOCK_UNIX_CLIENTS_MAX
+ * @fds_max: no descriptor as large as this one is taken: those are kept for
+ *     others; 0: any
  * @ports: host ports the guest may connect to; others are refused
  * @port_count: ranges in @ports; 0: all ports
  */
@@ -52,6 +54,7 @@ struct vsock_unix_options {
 	const char *seqpacket;
 	mode_t mode;
 	unsigned int clients_max;
+	unsigned int fds_max;
 	const struct vsock_port_range *ports;
 	unsigned int port_count;
 };
@@ -132,6 +135,15 @@ void vsock_unix_inherit(struct vsock_unix *unx, struct vsock_unix *old);
 void vsock_unix_destroy(struct vsock_unix *unx);
 
 /* Between unix.c and unix_stream.c. */
+
+/**
+ * vsock_unix_affords() - is there a descriptor to be had, below
+ * options->fds_max?
+ *
+ * The lowest free one is what the next call that makes one gets, so no leak,
+ * whosever it is, can have us take what is kept.
+ */
+bool vsock_unix_affords(const struct vsock_unix *unx);
 
 /**
  * vsock_unix_adopt() - a client has said CONNECT: make it a connection

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "devices/log.h"
 #include "devices/monotonic.h"
 #include "devices/vsock/unix.h"
 
@@ -113,18 +114,44 @@ static int socket_type(uint16_t type)
 	return type == VSOCK_TYPE_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 
+static const char *refusal_text(int err)
+{
+	switch (err) {
+	case -ENOBUFS:
+		return "no connection free";
+	case -EPROTONOSUPPORT:
+		return "the guest knows no such sockets";
+	default:
+		return "out of memory";
+	}
+}
+
+/* A client that knows nothing of this line finds that it is not "OK". */
+static void refuse(struct vsock_unix *unx, int fd, int err)
+{
+	char line[64];
+	int len = snprintf(line, sizeof(line), "ERROR %s\n",
+			   refusal_text(err));
+
+	(void)send(fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+	unx->refused++;
+}
+
 void vsock_unix_adopt(struct vsock_unix *unx, int fd, uint32_t guest_port,
 		      uint16_t type)
 {
 	struct stream *stream = new_stream(unx, fd);
+	int err = -ENOMEM;
 
 	if (type == VSOCK_TYPE_SEQPACKET)
 		set_up_messages(unx, fd);
-	if (!stream || vsock_conn_request(unx->backend.engine, &stream->conn,
-					  guest_port, type)) {
+	if (stream)
+		err = vsock_conn_request(unx->backend.engine, &stream->conn,
+					 guest_port, type);
+	if (err) {
 		free(stream);
-		close(fd);
-		unx->refused++;
+		refuse(unx, fd, err);
 		return;
 	}
 	if (loop_add(unx->loop, &stream->source, WATCHED))
@@ -139,6 +166,8 @@ static int try_connect(struct stream *stream, uint32_t host_port,
 	char *path;
 	int fd;
 
+	if (!vsock_unix_affords(stream->unx))
+		return -EMFILE;
 	snprintf(suffix, sizeof(suffix), "_%" PRIu32, host_port);
 	path = malloc(strlen(stream->unx->options->path) + sizeof(suffix));
 	if (!path)
@@ -219,6 +248,9 @@ static struct vsock_conn *stream_request(struct vsock_backend *backend,
 		ret = loop_add(unx->loop, &stream->source, WATCHED);
 	if (!ret)
 		return &stream->conn;
+	if (ret == -EMFILE || ret == -ENFILE)
+		log_guest(LOG_LEVEL_WARN, "vsock: a connect of the guest is "
+			  "refused: %s", strerror(-ret));
 	if (stream->source.fd >= 0)
 		close(stream->source.fd);
 	free(stream);

@@ -470,6 +470,10 @@ void oracle_at_rest(void)
 	world_require(o->lagging || dev->state == vsock_device_gate(dev));
 	world_require(world.conns_num ==
 		      dev->engine.count + dev->engine.lingering);
+	world_require(world.conns_num == dev->engine.opened[false] +
+		      dev->engine.opened[true]);
+	world_require(dev->engine.opened[false] <= world.conns_max &&
+		      dev->engine.opened[true] <= world.conns_max);
 	for (struct list_node *at = world.conns.next; at != &world.conns;
 	     at = at->next)
 		lingering += list_entry(at, struct world_conn, link)

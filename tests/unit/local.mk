@@ -89,6 +89,7 @@ control_tests = \
 	tests/unit/vmm_ctl \
 	tests/unit/vmm_ctl_table \
 	tests/unit/vmm_ctl_wait \
+	tests/unit/vmm_descriptors \
 	tests/unit/vmm_gate_events \
 	tests/unit/vmm_inspect \
 	tests/unit/vmm_options \
@@ -131,6 +132,13 @@ tests_unit_vmm_options_vsock_SOURCES = tests/unit/vmm_options_vsock.c $(options_
 tests_unit_vmm_options_vsock_LDADD = $(control_libs)
 tests_unit_vmm_worker_SOURCES = tests/unit/vmm_worker.c
 tests_unit_vmm_worker_LDADD = $(control_libs)
+
+# With the vsock device, whose connections take descriptors.
+tests_unit_vmm_descriptors_SOURCES = tests/unit/vmm_descriptors.c \
+	tests/unit/test_vsock_bed.c tests/unit/test_vsock_bed.h \
+	tests/unit/test_vsock_bed_host.c
+tests_unit_vmm_descriptors_LDADD = libunit.a libvmm.a libdevices.a libfake.a \
+	libvirtio.a $(CHECK_LIBS) $(FDT_LIBS) $(JANSSON_LIBS)
 
 # Devices, but for vsock.
 devices_tests = \

@@ -238,32 +238,114 @@ START_TEST(host_that_hangs_up_at_once_after_accept)
 }
 END_TEST
 
-/* A limit of 4: both sides count, and each is told. */
+/* A client of the host's is turned away, with the reason. */
+static void expect_no_connection_free(void)
+{
+	int late = vbed_client();
+
+	vbed_hello(late, VBED_PORT);
+	vbed_run();
+	vbed_expect(late, "ERROR no connection free\n");
+	vbed_expect_eof(late);
+	close(late);
+}
+
+/* Two from each side, and each is told. */
 START_TEST(connection_limit_refuses_what_is_beyond)
 {
-	int listener = vbed_listen(VBED_HOST_PORT, 16), fd[4], late;
+	int listener = vbed_listen(VBED_HOST_PORT, 16), fd[4];
 	struct fake_sock *sock[4];
 
-	vbed.d->dev.engine.conns_max = 4;
+	vbed.d->dev.engine.conns_max = 2;
 	for (int i = 0; i < 2; i++)
 		sock[i] = vbed_connect_guest(VBED_HOST_PORT, listener, &fd[i]);
 	for (int i = 2; i < 4; i++)
 		fd[i] = vbed_connect(&sock[i]);
 	expect_refused(VBED_HOST_PORT);
-	late = vbed_client();
-	vbed_hello(late, VBED_PORT);
-	vbed_run();
-	vbed_expect_eof(late);
-	close(late);
+	expect_no_connection_free();
 	ck_assert_uint_eq(vbed_stats()->limit_hits, 2);
 	ck_assert_int_lt(vbed_accept(listener), 0);
-	/* Room again. */
+	/* Room again, for those it was of. */
 	close(fd[0]);
 	vbed_run();
 	fake_sock_close(sock[0]);
-	fd[0] = vbed_connect(&sock[0]);
+	expect_no_connection_free();
+	sock[0] = vbed_connect_guest(VBED_HOST_PORT, listener, &fd[0]);
+	close(fd[2]);
+	vbed_run();
+	fake_sock_close(sock[2]);
+	expect_refused(VBED_HOST_PORT);
+	fd[2] = vbed_connect(&sock[2]);
 	for (int i = 0; i < 4; i++)
 		close(fd[i]);
+	close(listener);
+	vbed_run();
+}
+END_TEST
+
+START_TEST(guest_with_all_its_connections_shuts_out_no_client)
+{
+	int listener = vbed_listen(VBED_HOST_PORT, 16), fd[9];
+	struct fake_sock *sock[9];
+
+	vbed.d->dev.engine.conns_max = 8;
+	for (int i = 0; i < 8; i++)
+		sock[i] = vbed_connect_guest(VBED_HOST_PORT, listener, &fd[i]);
+	expect_refused(VBED_HOST_PORT);
+	fd[8] = vbed_connect(&sock[8]);
+	vbed_send(fd[8], "served", 6);
+	vbed_run();
+	ck_assert_int_eq(fake_sock_recv(sock[8], buf, sizeof(buf)), 6);
+	for (int i = 0; i < 9; i++)
+		close(fd[i]);
+	close(listener);
+	vbed_run();
+}
+END_TEST
+
+START_TEST(clients_with_all_their_connections_shut_out_no_guest)
+{
+	int listener = vbed_listen(VBED_HOST_PORT, 16), fd[9];
+	struct fake_sock *sock[9];
+
+	vbed.d->dev.engine.conns_max = 8;
+	for (int i = 0; i < 8; i++)
+		fd[i] = vbed_connect(&sock[i]);
+	expect_no_connection_free();
+	sock[8] = vbed_connect_guest(VBED_HOST_PORT, listener, &fd[8]);
+	ck_assert_int_eq(fake_sock_send(sock[8], "served", 6), 6);
+	vbed_run();
+	vbed_expect(fd[8], "served");
+	for (int i = 0; i < 9; i++)
+		close(fd[i]);
+	close(listener);
+	vbed_run();
+}
+END_TEST
+
+/* Refusals of either side give back nothing that was not taken. */
+START_TEST(refused_connects_do_not_use_up_the_limit)
+{
+	struct fake_sock *sock;
+	int listener, fd;
+
+	vbed.d->dev.engine.conns_max = 1;
+	for (int i = 0; i < 20; i++) {
+		expect_refused(VBED_HOST_PORT + 1);
+		fd = vbed_client();
+		vbed_hello(fd, VBED_PORT + 100);
+		vbed_run();
+		vbed_expect_eof(fd);
+		close(fd);
+	}
+	ck_assert_uint_eq(vbed_stats()->limit_hits, 0);
+	listener = vbed_listen(VBED_HOST_PORT, 1);
+	sock = vbed_connect_guest(VBED_HOST_PORT, listener, &fd);
+	close(fd);
+	vbed_run();
+	fake_sock_close(sock);
+	fd = vbed_connect(&sock);
+	close(fd);
 	close(listener);
 	vbed_run();
 }
@@ -272,7 +354,7 @@ END_TEST
 START_TEST(lingering_connections_count_for_the_limit)
 {
 	struct fake_sock *sock;
-	int fd, late;
+	int fd;
 
 	vbed.d->dev.engine.conns_max = 1;
 	fd = vbed_connect(&sock);
@@ -281,11 +363,7 @@ START_TEST(lingering_connections_count_for_the_limit)
 	fake_sock_close(sock);
 	vbed_run();
 	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 1);
-	late = vbed_client();
-	vbed_hello(late, VBED_PORT);
-	vbed_run();
-	vbed_expect_eof(late);
-	close(late);
+	expect_no_connection_free();
 	close(fd);
 	vbed_run();
 	fd = vbed_connect(&sock);
@@ -376,6 +454,9 @@ int main(void)
 		UNIT_TEST(data_before_the_response_resets),
 		UNIT_TEST(host_that_hangs_up_at_once_after_accept),
 		UNIT_TEST(connection_limit_refuses_what_is_beyond),
+		UNIT_TEST(guest_with_all_its_connections_shuts_out_no_client),
+		UNIT_TEST(clients_with_all_their_connections_shut_out_no_guest),
+		UNIT_TEST(refused_connects_do_not_use_up_the_limit),
 		UNIT_TEST(lingering_connections_count_for_the_limit),
 		UNIT_TEST(ready_connections_are_served_in_turn),
 		UNIT_TEST(many_connections_all_get_through),

@@ -165,7 +165,7 @@ START_TEST(connections_beyond_the_limit_are_refused)
 	struct fake_sock *a, *b, *sock;
 	int listener, fd_a, fd_b, fd;
 
-	start(&(const struct vbed_options){ .device.conns_max = 2 });
+	start(&(const struct vbed_options){ .device.conns_max = 1 });
 	listener = vbed_listen(VBED_HOST_PORT, 4);
 	fd_a = vbed_connect(&a);
 	b = vbed_connect_guest(VBED_HOST_PORT, listener, &fd_b);
@@ -174,6 +174,7 @@ START_TEST(connections_beyond_the_limit_are_refused)
 	fd = vbed_client();
 	vbed_hello(fd, VBED_PORT);
 	vbed_run();
+	vbed_expect(fd, "ERROR no connection free\n");
 	vbed_expect_eof(fd);
 	close(fd);
 	ck_assert_uint_eq(vbed_stats()->limit_hits, 1);
@@ -184,12 +185,14 @@ START_TEST(connections_beyond_the_limit_are_refused)
 	ck_assert_uint_eq(vbed_stats()->limit_hits, 2);
 	ck_assert_uint_eq(vbed_stats()->refused, 2);
 	/* One less, and there is room. */
+	fake_sock_close(a);
+	vbed_run();
+	close(fd_a);
+	fd = vbed_connect(&sock);
+	close(fd);
 	fake_sock_close(b);
 	vbed_run();
 	close(fd_b);
-	fd = vbed_connect(&sock);
-	close(fd);
-	close(fd_a);
 	close(listener);
 	vbed_run();
 }

@@ -84,6 +84,7 @@ START_TEST(stream_is_not_implied_where_the_guest_says_so)
 	fd = vbed_client();
 	vbed_hello(fd, VBED_PORT);
 	vbed_run();
+	vbed_expect(fd, "ERROR the guest knows no such sockets\n");
 	vbed_expect_eof(fd);
 	close(fd);
 	listener = vbed_listen(VBED_HOST_PORT, 1);
@@ -110,6 +111,7 @@ START_TEST(seqpacket_client_of_a_guest_without_it_is_refused_at_once)
 	fd = vbed_client_seq();
 	vbed_hello(fd, VBED_SEQ_PORT);
 	vbed_run();
+	vbed_expect(fd, "ERROR the guest knows no such sockets\n");
 	vbed_expect_eof(fd);
 	close(fd);
 	/* A guest that does not know the type is not even asked. */

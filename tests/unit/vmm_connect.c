@@ -218,10 +218,32 @@ START_TEST(a_refusal_names_the_port)
 }
 END_TEST
 
+/* _i: at once, or a byte at a time. */
+START_TEST(a_refusal_with_a_reason_is_not_the_guests)
+{
+	static const char text[] = "ERROR no connection free\n";
+
+	answer_call();
+	for (const char *p = text; _i && *p; p++) {
+		ck_assert_int_eq(write(guest, p, 1), 1);
+		usleep(1000);
+	}
+	if (!_i)
+		put(guest, text);
+	close_once(&guest);
+	ck_assert_int_eq(finish(), MACHINE_EXIT_ERROR);
+	ck_says(&why, "port 5000");
+	ck_says(&why, "refused: no connection free");
+	ck_assert_ptr_null(strstr(why.text, "nobody listens"));
+}
+END_TEST
+
 static const char *const bad_answers[] = {
 	"OK\n", "OK \n", "OK x\n", "NO 1\n", "OK 1x\n", "ok 1\n", "\n",
 	"OK 1 \n", "OK 99999999999999\n", "nothing like an answer",
-	"HTTP/1.1 400 Bad Request\r\n",
+	"HTTP/1.1 400 Bad Request\r\n", "ERRORS 1\n",
+	"ERROR a reason without an end, longer than any that is one, which "
+	"goes on and on so that no program could keep it in a line of its own",
 };
 
 START_TEST(a_wrong_answer_is_an_error)
@@ -471,6 +493,7 @@ int main(void)
 		UNIT_TEST(an_answer_in_pieces_is_an_answer),
 		UNIT_TEST(input_waits_for_the_answer),
 		UNIT_TEST(a_refusal_names_the_port),
+		UNIT_LOOP(a_refusal_with_a_reason_is_not_the_guests, 2),
 		UNIT_LOOP(a_wrong_answer_is_an_error, UNIT_COUNT(bad_answers)),
 		UNIT_TEST(no_answer_in_time_is_an_error),
 		UNIT_TEST(the_timeout_ends_with_the_answer),
