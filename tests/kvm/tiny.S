@@ -15,6 +15,8 @@
  *	s	outs 4 bytes to PORT, ins 4 bytes from it, print them, power off
  *	i	print "<", wait for an interrupt on pin GSI, print, power off
  *	d	print "<", wait for the TSC deadline timer, print, power off
+ *	b<n>	set up the vsock device n times, break it each time, print n,
+ *		power off
  *	r	reset by the register
  *	t	triple fault
  *	u	an instruction on MMIO that no KVM emulates
@@ -23,7 +25,7 @@
 #define POWER		0x600
 #define RESET		0x602
 #define MMIO		0xd0100000
-#define VSOCK		0xd0003000
+#define VSOCK		0xd0003000	/* its row in the machine's table */
 #define QUEUES		0x200000
 #define QUEUE_BYTES	0x4000
 #define EVENT_USED	(QUEUES + 2 * QUEUE_BYTES + 0x2000)
@@ -54,7 +56,7 @@ _start:
 	jmp	*%rax
 
 modes:
-	.irp	mode, p, c, l, v, m, k, s, i, d, r, t, u
+	.irp	mode, p, c, l, v, m, k, s, i, d, b, r, t, u
 	.ascii	"\mode"
 	.long	mode_\mode
 	.endr
@@ -280,6 +282,25 @@ await:
 	mov	counter(%rip), %ebx
 	test	%ebx, %ebx
 	jz	1b
+	call	put_number
+	jmp	power_off
+
+/* virtio 1.2, 4.2.2: Status, DriverFeatures, QueueNum, QueueReady. */
+mode_b:
+	mov	%ebx, %edi
+	mov	$VSOCK, %eax
+1:	movl	$0, 0x70(%rax)
+	movl	$1, 0x70(%rax)
+	movl	$3, 0x70(%rax)
+	movl	$1, 0x24(%rax)
+	movl	$1, 0x20(%rax)		/* VERSION_1 */
+	movl	$11, 0x70(%rax)
+	movl	$15, 0x70(%rax)		/* DRIVER_OK: the gate opens */
+	movl	$0, 0x30(%rax)
+	movl	$3, 0x38(%rax)		/* not a power of 2 */
+	movl	$1, 0x44(%rax)
+	dec	%edi
+	jnz	1b
 	call	put_number
 	jmp	power_off
 

@@ -6,7 +6,7 @@
 #include "vmm/gate_events.h"
 
 #include <string.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/unit/vmm_control_bed.h"
 
@@ -119,6 +119,20 @@ START_TEST(last_state_is_told_without_another_change)
 }
 END_TEST
 
+/* The loop may be late: its timer is not waited for. */
+START_TEST(change_after_a_while_is_told_at_once_with_those_before)
+{
+	for (unsigned int i = 0; i <= GATE_EVENTS_BURST; i++)
+		gate_events_change(&ge, state_of(i), false);
+	usleep(2 * INTERVAL * 1000);
+	gate_events_change(&ge, VSOCK_GATE_RESET_SENT, false);
+	hear(true);
+	ck_assert_str_eq(heard.state, "reset-sent");
+	ck_assert_uint_eq(heard.changes, GATE_EVENTS_BURST + 2);
+	ck_assert_uint_eq(heard.events, GATE_EVENTS_BURST + 2);
+}
+END_TEST
+
 START_TEST(force_among_many_changes_is_told)
 {
 	for (unsigned int i = 0; i < MANY; i++)
@@ -166,6 +180,7 @@ int main(void)
 		UNIT_LOOP(many_changes_are_told_as_one_and_the_last_state_is,
 			  2),
 		UNIT_TEST(last_state_is_told_without_another_change),
+		UNIT_TEST(change_after_a_while_is_told_at_once_with_those_before),
 		UNIT_TEST(force_among_many_changes_is_told),
 		UNIT_TEST(guest_cannot_have_a_client_dropped_that_reads_late),
 		UNIT_TEST(nobody_listens),
