@@ -19,11 +19,12 @@ uint64_t rate_wait(const struct rate *rate, uint64_t now)
 
 bool rate_take(struct rate *rate, uint64_t now)
 {
+	/* Where some were held back, rate_held() has to come first. */
 	if (!rate->held && !rate_wait(rate, now)) {
 		rate->begin = now;
 		rate->passed = 0;
 	}
-	if (!rate->held && rate->passed < rate->burst) {
+	if (rate->passed < rate->burst) {
 		rate->passed++;
 		return true;
 	}
