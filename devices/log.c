@@ -34,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "devices/monotonic.h"
 #include "devices/rate.h"
 #include "devices/sink.h"
 
@@ -103,14 +104,6 @@ static bool is_wanted(enum log_level level)
 {
 	return (int)level <= atomic_load_explicit(&log_level,
 						  memory_order_relaxed);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
 /* Locked, as all that follows up to the next comment of this kind. */
@@ -275,7 +268,7 @@ log_line(enum log_level level, bool guest, const char *fmt, va_list ap)
 		return;
 	len = make_line(line, level, fmt, ap);
 	pthread_mutex_lock(&log->lock);
-	now = now_ms();
+	now = monotonic_ms();
 	drain(log);
 	put_all_held(log, now);
 	if (!guest || rate_take(&log->guest[level], now))
@@ -341,7 +334,7 @@ void log_service(void)
 	uint64_t now;
 
 	pthread_mutex_lock(&log->lock);
-	now = now_ms();
+	now = monotonic_ms();
 	log->due = 0;
 	drain(log);
 	put_all_held(log, now);
@@ -364,13 +357,13 @@ void log_close(unsigned int patience_ms)
 {
 	struct log *log = &the_log;
 	struct pollfd pfd = { .fd = log->sink.fd, .events = POLLOUT };
-	uint64_t now = now_ms(), end = now + patience_ms;
+	uint64_t now = monotonic_ms(), end = now + patience_ms;
 
 	last_words(log);
 	while (is_waiting(log) && now < end &&
 	       poll(&pfd, 1, (int)(end - now)) > 0) {
 		last_words(log);
-		now = now_ms();
+		now = monotonic_ms();
 	}
 	if (log->timer >= 0)
 		close(log->timer);

@@ -10,18 +10,10 @@
 #include "vmm/gate_events.h"
 
 #include <jansson.h>
-#include <time.h>
 
+#include "devices/monotonic.h"
 #include "vmm/commands.h"
 #include "vmm/control.h"
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
 
 static void tell(struct gate_events *ge, uint64_t changes)
 {
@@ -59,7 +51,7 @@ static void tell_held(struct gate_events *ge, uint64_t now)
 
 static void on_timer(struct loop_timer *timer)
 {
-	tell_held(loop_owner(timer, struct gate_events, timer), now_ms());
+	tell_held(loop_owner(timer, struct gate_events, timer), monotonic_ms());
 }
 
 void gate_events_init(struct gate_events *ge, struct loop *loop,
@@ -85,7 +77,7 @@ void gate_events_destroy(struct gate_events *ge)
 void gate_events_change(struct gate_events *ge, enum vsock_gate_state to,
 			bool forced)
 {
-	uint64_t now = now_ms();
+	uint64_t now = monotonic_ms();
 
 	/* Those that are due come first: each event begins where one ended. */
 	tell_held(ge, now);
