@@ -35,7 +35,7 @@ is_at_most()
 # A pipe that nobody reads, and that can be read later.
 mkfifo "$work/pipe"
 exec 7<>"$work/pipe"
-timeout 100 "$WHERRY" run --kernel "$guests/tiny.elf" --append b2000 \
+timeout -k 5 100 "$WHERRY" run --kernel "$guests/tiny.elf" --append b2000 \
 	--memory 16M --serial "file=$work/out" \
 	--vsock "cid=3,uds=$work/vsock" </dev/null >/dev/null 2>&7
 status=$?
@@ -51,7 +51,7 @@ check "and how often it was not" \
 # The same with a pipe that is full from the start.
 exec 7<>"$work/pipe"
 dd if=/dev/zero of="$work/pipe" bs=4096 count=16 oflag=nonblock 2>/dev/null
-timeout 100 "$WHERRY" run --kernel "$guests/no-such-file" \
+timeout -k 5 100 "$WHERRY" run --kernel "$guests/no-such-file" \
 	</dev/null >/dev/null 2>&7
 status=$?
 check "nor does an error wait for its reader for ever: status 1" status_is 1
