@@ -283,6 +283,23 @@ vm_restore()
 	vm_launch "$name" "$cid" restore "$@"
 }
 
+# guest_kernels: folders of the kernels that tests can use, the default one
+# first, and then the later ones.
+guest_kernels()
+{
+	local dir
+	local -A seen=()
+
+	for dir in "${WHERRY_KERNEL%/*}" \
+		"$WHERRY_BUILD"/guest-images/kernels/{6.1[0-9],[7-9]}.*; do
+		dir=$(realpath -m -- "$dir")
+		[[ -z ${seen[$dir]:-} && -s $dir/vmlinux &&
+			-s $dir/initrd.cpio ]] || continue
+		seen[$dir]=1
+		printf '%s\n' "$dir"
+	done
+}
+
 vm_lives()
 {
 	[[ -n ${VM_PID[$1]:-} ]] && ! vm_ended "$1"

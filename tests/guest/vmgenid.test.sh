@@ -31,11 +31,9 @@ boots_with_driver()
 
 VM_CPUS=1
 found=0
-for dir in "${WHERRY_KERNEL%/*}" "$WHERRY_BUILD"/guest-images/kernels/[7-9].* \
-	"$WHERRY_BUILD"/guest-images/kernels/6.1[0-9].*; do
-	[[ -s $dir/vmlinux && -s $dir/initrd.cpio ]] || continue
-	if ((!found)) && WHERRY_KERNEL=$dir/vmlinux \
-		WHERRY_INITRD=$dir/initrd.cpio boots_with_driver >/dev/null; then
+for dir in $(guest_kernels); do
+	if WHERRY_KERNEL=$dir/vmlinux WHERRY_INITRD=$dir/initrd.cpio \
+		boots_with_driver >/dev/null; then
 		found=1
 		note "kernel: $(guest_exec a uname -r)"
 		break
