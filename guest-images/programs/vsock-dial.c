@@ -94,35 +94,15 @@ static int call_socket(void)
 	return fd;
 }
 
-/* Returns 0; 1: it is over, which is told. */
-static int read_part(int fd, void *data, size_t len)
-{
-	char *at = data;
-
-	while (len) {
-		ssize_t n = read(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			errno = n ? errno : ENODATA;
-			return 1;
-		}
-		at += n;
-		len -= n;
-	}
-	return 0;
-}
-
 /* Returns 0 if served, 1 if told, 2 if the answer was wrong. */
 static int talk(int fd, unsigned int number, struct client *me, uint8_t *life)
 {
 	uint64_t word = call_word(number, me->calls), echo;
 
 	if (number % 2)
-		return read_part(fd, life, 1);
-	if (write_all(fd, &word, sizeof(word)) || read_part(fd, life, 1) ||
-	    read_part(fd, &echo, sizeof(echo)))
+		return read_all(fd, life, 1) ? 1 : 0;
+	if (write_all(fd, &word, sizeof(word)) || read_all(fd, life, 1) ||
+	    read_all(fd, &echo, sizeof(echo)))
 		return 1;
 	return echo == word ? 0 : 2;
 }
@@ -293,7 +273,7 @@ static void judge(int fd)
 	char byte;
 
 	board->halt = true;
-	if (!read_part(fd, &life, 1)) {
+	if (!read_all(fd, &life, 1)) {
 		await_calls(fd);
 		say_verdict(fd, life, asked);
 		while (read(fd, &byte, 1) > 0)

@@ -20,23 +20,6 @@
 #define ANSWER_SECONDS	60	/* the patience of a client */
 #define CONNECT_SECONDS	5
 
-static bool read_all(int fd, char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = read(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			errno = n ? errno : ENODATA;
-			return false;
-		}
-		data += n;
-		len -= n;
-	}
-	return true;
-}
-
 static void tell(const char *what, unsigned int client, const char *how)
 {
 	printf("%s %u how=%s at %.6f\n", what, client, how, now_seconds());
@@ -62,8 +45,8 @@ static void exchange(int fd, unsigned int client, uint64_t id)
 	char data[BYTES], echo[BYTES], byte;
 
 	fill(data, id);
-	if (!read_all(fd, &byte, 1) || write_all(fd, data, BYTES) ||
-	    !read_all(fd, echo, BYTES)) {
+	if (read_all(fd, &byte, 1) || write_all(fd, data, BYTES) ||
+	    read_all(fd, echo, BYTES)) {
 		tell(errno == EAGAIN ? "hung" : "lost", client,
 		     errno == ENODATA ? "EOF" : socket_error_name(fd, errno));
 		return;

@@ -84,6 +84,26 @@ static inline int write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
+/* Returns 0, or -1 with errno set; ENODATA: the end came first. */
+static inline int read_all(int fd, void *data, size_t len)
+{
+	char *at = data;
+
+	while (len) {
+		ssize_t n = read(fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n ? errno : ENODATA;
+			return -1;
+		}
+		at += n;
+		len -= n;
+	}
+	return 0;
+}
+
 /*
  * Name of what ended a connection, after a read or write failed with @error.
  * Once a socket's state is "closed" the calls say ENOTCONN, unless they were
