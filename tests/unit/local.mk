@@ -17,6 +17,7 @@ virtio_tests = \
 	tests/unit/virtio_queue \
 	tests/unit/virtio_queue_bad \
 	tests/unit/virtio_queue_hold \
+	tests/unit/virtio_race \
 	tests/unit/virtio_save \
 	tests/unit/virtio_status \
 	tests/unit/virtio_threads
@@ -38,6 +39,8 @@ tests_unit_virtio_queue_bad_SOURCES = tests/unit/virtio_queue_bad.c $(virtio_bed
 tests_unit_virtio_queue_bad_LDADD = $(virtio_libs)
 tests_unit_virtio_queue_hold_SOURCES = tests/unit/virtio_queue_hold.c $(virtio_bed)
 tests_unit_virtio_queue_hold_LDADD = $(virtio_libs)
+tests_unit_virtio_race_SOURCES = tests/unit/virtio_race.c $(virtio_bed)
+tests_unit_virtio_race_LDADD = $(virtio_libs)
 tests_unit_virtio_save_SOURCES = tests/unit/virtio_save.c $(virtio_bed)
 tests_unit_virtio_save_LDADD = $(virtio_libs)
 tests_unit_virtio_status_SOURCES = tests/unit/virtio_status.c $(virtio_bed)
@@ -232,8 +235,11 @@ vsock_tests = \
 	tests/unit/test_vsock_messages_wait \
 	tests/unit/test_vsock_options \
 	tests/unit/test_vsock_packets \
+	tests/unit/test_vsock_race \
 	tests/unit/test_vsock_random \
 	tests/unit/test_vsock_reset \
+	tests/unit/test_vsock_rx \
+	tests/unit/test_vsock_save \
 	tests/unit/test_vsock_seqpacket \
 	tests/unit/test_vsock_seqpacket_close \
 	tests/unit/test_vsock_share \
@@ -277,10 +283,16 @@ tests_unit_test_vsock_options_SOURCES = tests/unit/test_vsock_options.c $(vsock_
 tests_unit_test_vsock_options_LDADD = $(devices_libs)
 tests_unit_test_vsock_packets_SOURCES = tests/unit/test_vsock_packets.c $(vsock_bed)
 tests_unit_test_vsock_packets_LDADD = $(devices_libs)
+tests_unit_test_vsock_race_SOURCES = tests/unit/test_vsock_race.c $(vsock_bed)
+tests_unit_test_vsock_race_LDADD = $(devices_libs)
 tests_unit_test_vsock_random_SOURCES = tests/unit/test_vsock_random.c $(vsock_bed)
 tests_unit_test_vsock_random_LDADD = $(devices_libs)
 tests_unit_test_vsock_reset_SOURCES = tests/unit/test_vsock_reset.c $(vsock_bed)
 tests_unit_test_vsock_reset_LDADD = $(devices_libs)
+tests_unit_test_vsock_rx_SOURCES = tests/unit/test_vsock_rx.c $(vsock_bed)
+tests_unit_test_vsock_rx_LDADD = $(devices_libs)
+tests_unit_test_vsock_save_SOURCES = tests/unit/test_vsock_save.c $(vsock_bed)
+tests_unit_test_vsock_save_LDADD = $(devices_libs)
 tests_unit_test_vsock_seqpacket_SOURCES = tests/unit/test_vsock_seqpacket.c $(messages_bed)
 tests_unit_test_vsock_seqpacket_LDADD = $(devices_libs)
 tests_unit_test_vsock_seqpacket_close_SOURCES = tests/unit/test_vsock_seqpacket_close.c $(messages_bed)

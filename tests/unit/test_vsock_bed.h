@@ -137,7 +137,10 @@ struct vbed_snapshot {
 	size_t len;
 };
 
-/** vbed_save() - drain doorbells, save; the device goes on unless dropped */
+/**
+ * vbed_save() - as the machine saves: doorbells heard and what they ask for
+ * done, rings run, then saved; the device goes on unless dropped
+ */
 struct vbed_snapshot vbed_save(void);
 /** vbed_drop() - the process that has the device ends */
 void vbed_drop(void);
