@@ -435,6 +435,34 @@ START_TEST(data_after_shutdown_of_sending_resets)
 }
 END_TEST
 
+/* Linux's SO_LINGER and crash: the end first, the RST behind it. */
+START_TEST(rst_after_shutdown_of_sending_loses_nothing)
+{
+	struct vsock_header hdr = fake_vsock_header(&vbed.v, VSOCK_OP_SHUTDOWN,
+						    GUEST_PORT,
+						    VBED_HOST_PORT);
+	size_t sent = 0;
+	int fd;
+
+	vbed_raw_connect(GUEST_PORT, 1000, &fd);
+	for (; sent < VSOCK_BUF_ALLOC; sent += 65536) {
+		vbed_fill((uint8_t *)buf, 65536, 2, sent);
+		vbed_rw(GUEST_PORT, VBED_HOST_PORT, buf, 65536);
+	}
+	/* The host's program is slow: not all of it is in its socket. */
+	ck_assert_uint_gt(vbed_conn(VBED_HOST_PORT, GUEST_PORT)->backlog.used,
+			  0);
+	hdr.flags = le32_make(VSOCK_SHUTDOWN_SEND);
+	vbed_tx(&hdr);
+	vbed_op(VSOCK_OP_RST, GUEST_PORT, VBED_HOST_PORT);
+	vbed_expect_silence();
+	ck_assert_ptr_null(vbed_conn(VBED_HOST_PORT, GUEST_PORT));
+	drain(fd, sent);
+	close(fd);
+	expect_gone();
+}
+END_TEST
+
 static bool nobody_left(void)
 {
 	return vbed.d->dev.engine.count == 0;
@@ -528,6 +556,7 @@ int main(void)
 		UNIT_TEST(nothing_is_sent_to_a_guest_that_receives_no_more),
 		UNIT_TEST(shutdown_hints_are_permanent),
 		UNIT_TEST(data_after_shutdown_of_sending_resets),
+		UNIT_TEST(rst_after_shutdown_of_sending_loses_nothing),
 		UNIT_TEST(close_timer_resets),
 		UNIT_TEST(connect_timeout_refuses_the_client),
 		UNIT_TEST(paused_vm_fires_no_timeouts),

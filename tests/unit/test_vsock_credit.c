@@ -349,6 +349,36 @@ START_TEST(device_reset_forgets_the_replies)
 }
 END_TEST
 
+/*
+ * The guest has no more under way than its own buffer holds, so that is when it
+ * has to hear that some of it was taken. Nothing goes its way that tells it.
+ */
+START_TEST(sender_with_a_small_buffer_is_told_in_time)
+{
+	static const uint32_t sizes[] = { 128, 4096, 65536, 200000 };
+	const struct fake_vsock_config config = { .buf_alloc = sizes[_i] };
+	uint32_t total = 8 * sizes[_i], sent = 0;
+	struct fake_sock *sock;
+	ssize_t n;
+	int fd;
+
+	vbed_start(&config);
+	vbed_probe();
+	sock = vbed_connect_guest_once(&fd);
+	while (sent < total) {
+		n = fake_sock_send(sock, chunk, total - sent < sizeof(chunk) ?
+				   total - sent : sizeof(chunk));
+		ck_assert_msg(n > 0, "stuck after %u bytes", sent);
+		sent += (uint32_t)n;
+		vbed_run();
+		while (vbed_read(fd, chunk, sizeof(chunk)) > 0)
+			vbed_run();
+	}
+	close(fd);
+	vbed_run();
+}
+END_TEST
+
 int main(void)
 {
 	const struct unit_case live[] = {
@@ -363,6 +393,7 @@ int main(void)
 	};
 	const struct unit_case other[] = {
 		UNIT_LOOP(small_guest_buffer_does_not_stall, 6),
+		UNIT_LOOP(sender_with_a_small_buffer_is_told_in_time, 4),
 		UNIT_TEST(tx_is_processed_while_the_rx_ring_is_full),
 		UNIT_TEST(replies_are_bounded_and_none_is_lost),
 		UNIT_LOOP(blocked_tx_is_taken_up_after_a_load, 2),

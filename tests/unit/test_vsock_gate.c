@@ -549,6 +549,18 @@ START_TEST(readable_buffer_is_refused)
 }
 END_TEST
 
+/* An event buffer is for the device to write to; with room or without. */
+START_TEST(partly_readable_buffer_is_refused)
+{
+	const struct fake_seg seg[] = { { page, 4 }, { page + 4, 4 } };
+
+	offer(seg, 1, 1);
+	ck_assert_int_eq(load(), -EINVAL);
+	ck_says(&why, "4 readable");
+	ck_assert_uint_eq(fake_used_idx(dq), 0);
+}
+END_TEST
+
 START_TEST(malformed_ring_is_refused)
 {
 	fill();
@@ -588,6 +600,7 @@ int main(void)
 		UNIT_TEST(buffer_in_pieces_is_filled),
 		UNIT_TEST(buffer_too_short_is_refused),
 		UNIT_TEST(readable_buffer_is_refused),
+		UNIT_TEST(partly_readable_buffer_is_refused),
 		UNIT_TEST(malformed_ring_is_refused),
 	};
 	const struct unit_group groups[] = {

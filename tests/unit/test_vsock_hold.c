@@ -261,6 +261,50 @@ START_TEST(forced_gate_still_owes_after_the_next_load)
 }
 END_TEST
 
+/* Restored, the driver has read its CID and is waited for. */
+static uint16_t make_impatient(void)
+{
+	uint16_t slot;
+
+	restore_and_hold();
+	slot = take_event();
+	vbed.raw = true;
+	fake_vsock_read_cid(&vbed.v);
+	expect_shut();
+	ck_assert_uint_ne(vbed.d->dev.patience.slot, 0);
+	return slot;
+}
+
+/* The timer comes before what the loop has not yet heard of. */
+static void patience_is_over(void)
+{
+	loop_timer_cancel(vbed.loop, &vbed.d->dev.patience);
+	vbed.d->dev.patience.fn(&vbed.d->dev.patience);
+}
+
+START_TEST(patience_with_a_driver_that_has_gone_is_not_over)
+{
+	make_impatient();
+	/* Reset and probed anew, on a vCPU: nothing is owed any more. */
+	ck_assert_int_eq(fake_vsock_probe(&vbed.v), 0);
+	patience_is_over();
+	ck_assert_uint_eq(vbed.d->dev.gate_forced, 0);
+	ck_assert_uint_eq(vbed.d->dev.gate.owed, 0);
+	expect_open();
+}
+END_TEST
+
+START_TEST(patience_is_not_over_when_the_answer_has_come)
+{
+	uint16_t slot = make_impatient();
+
+	fake_vsock_event_refill(&vbed.v, slot);
+	patience_is_over();
+	ck_assert_uint_eq(vbed.d->dev.gate_forced, 0);
+	expect_open();
+}
+END_TEST
+
 START_TEST(host_clients_wait_in_the_backlog_while_shut)
 {
 	struct fake_sock *sock;
@@ -463,6 +507,8 @@ int main(void)
 		UNIT_TEST(neither_cid_read_nor_refill_stays_shut),
 		UNIT_TEST(paused_guest_gets_no_impatience),
 		UNIT_TEST(forced_gate_still_owes_after_the_next_load),
+		UNIT_TEST(patience_with_a_driver_that_has_gone_is_not_over),
+		UNIT_TEST(patience_is_not_over_when_the_answer_has_come),
 		UNIT_TEST(host_clients_wait_in_the_backlog_while_shut),
 		UNIT_TEST(client_that_left_the_backlog_leaves_no_trace),
 		UNIT_TEST(tx_packets_wait_while_shut_and_are_run_when_it_opens),

@@ -426,6 +426,38 @@ START_TEST(other_op_before_the_response_resets)
 }
 END_TEST
 
+/* Whoever answers what was never asked has guessed the port. */
+START_TEST(response_before_the_request_is_sent_resets)
+{
+	const struct vsock_engine *engine = &vbed.d->dev.engine;
+	struct fake_vsock_packet packet[256], last;
+	const struct vsock_conn *conn;
+	unsigned int count = 0;
+	int fd = vbed_client();
+	uint32_t port;
+
+	/* All RX buffers are with the driver: no REQUEST can go out. */
+	while (vbed.v.rx_num) {
+		vbed_op(VSOCK_OP_RW, GUEST_PORT, 9);
+		ck_assert(vbed_packet(&packet[count++]));
+	}
+	vbed_hello(fd, VBED_PORT);
+	vbed_run();
+	ck_assert(!list_empty(&engine->conns));
+	conn = list_entry(engine->conns.next, struct vsock_conn, all);
+	ck_assert_uint_ne(conn->due & VSOCK_DUE_REQUEST, 0);
+	port = conn->host_port;
+	vbed_op(VSOCK_OP_RESPONSE, VBED_PORT, port);
+	vbed_expect_eof(fd);
+	ck_assert_uint_eq(vbed_stats()->established, 0);
+	while (count)
+		fake_vsock_release(&vbed.v, &packet[--count]);
+	vbed_expect_op(VSOCK_OP_RST, VBED_PORT, port);
+	ck_assert(!vbed_packet(&last));
+	close(fd);
+}
+END_TEST
+
 START_TEST(rst_refuses_a_host_connect)
 {
 	struct fake_vsock_packet packet;
@@ -465,6 +497,7 @@ int main(void)
 		UNIT_TEST(header_split_over_descriptors_is_one),
 		UNIT_TEST(header_in_bytes_and_empty_descriptors_is_one),
 		UNIT_LOOP(other_op_before_the_response_resets, 7),
+		UNIT_TEST(response_before_the_request_is_sent_resets),
 		UNIT_TEST(rst_refuses_a_host_connect),
 	};
 

@@ -105,6 +105,24 @@ START_TEST(negotiated_features_are_final_and_known_to_queues)
 }
 END_TEST
 
+/* Section 3.1.1: not from DRIVER_OK on, but from FEATURES_OK on. */
+START_TEST(features_are_final_before_driver_ok)
+{
+	struct virtio_device *vdev = &bed.device.vdev;
+	uint64_t taken;
+
+	ck_assert_int_eq(fake_negotiate(&bed.driver, BED_ALL), 0);
+	taken = vdev->features;
+	accept(VIRTIO_BIT(VIRTIO_F_VERSION_1));
+	ck_assert_uint_eq(vdev->features, taken);
+	/* One that was never offered, least of all. */
+	accept(UINT64_MAX);
+	ck_assert_uint_eq(vdev->features, taken);
+	ck_assert(virtio_device_has(vdev, BED_F_OWN));
+	ck_assert(!virtio_device_has(vdev, BED_F_OWN + 1));
+}
+END_TEST
+
 START_TEST(features_not_taken_are_not_used)
 {
 	ck_assert_int_eq(fake_probe(&bed.driver,
@@ -393,6 +411,7 @@ int main(void)
 		UNIT_TEST(driver_cannot_set_needs_reset),
 		UNIT_TEST(each_status_write_kicks_the_loop),
 		UNIT_TEST(negotiated_features_are_final_and_known_to_queues),
+		UNIT_TEST(features_are_final_before_driver_ok),
 		UNIT_TEST(features_not_taken_are_not_used),
 		UNIT_TEST(no_feature_is_negotiated_before_features_ok),
 		UNIT_TEST(features_ok_without_version_1_is_refused),
