@@ -11,3 +11,9 @@ dist_check_SCRIPTS += tests/migration/damage.test.sh \
 EXTRA_DIST += tests/migration/damage.py tests/migration/monitor.py \
 	tests/migration/save.py
 TESTS += tests/migration/damage.test.sh tests/migration/save.test.sh
+
+# Not part of "check": "make mutate".
+EXTRA_DIST += tests/mutate/README tests/mutate/run \
+	tests/mutate/credit.list tests/mutate/engine.list \
+	tests/mutate/gate.list tests/mutate/rings.list \
+	tests/mutate/snapshot.list
