@@ -61,6 +61,8 @@ rule "no source is longer than 650 lines" \
 rule "no trailing blanks, no lines indented by spaces" \
 	"$(sources virtio devices vmm tests guest-images |
 	   xargs grep -nE '[[:space:]]$|^ {8}')"
+rule "every mutant fits the sources (tests/mutate/README)" \
+	"$(python3 tests/mutate/run --applies 2>&1)"
 
 echo "1..$count"
 [ "$failed" -eq 0 ]
