@@ -435,16 +435,15 @@ START_TEST(data_after_shutdown_of_sending_resets)
 }
 END_TEST
 
-/* Linux's SO_LINGER and crash: the end first, the RST behind it. */
-START_TEST(rst_after_shutdown_of_sending_loses_nothing)
+/* A whole window is sent, and the guest's sending half shut down behind it. */
+static size_t send_and_end(int *fd)
 {
 	struct vsock_header hdr = fake_vsock_header(&vbed.v, VSOCK_OP_SHUTDOWN,
 						    GUEST_PORT,
 						    VBED_HOST_PORT);
 	size_t sent = 0;
-	int fd;
 
-	vbed_raw_connect(GUEST_PORT, 1000, &fd);
+	vbed_raw_connect(GUEST_PORT, 1000, fd);
 	for (; sent < VSOCK_BUF_ALLOC; sent += 65536) {
 		vbed_fill((uint8_t *)buf, 65536, 2, sent);
 		vbed_rw(GUEST_PORT, VBED_HOST_PORT, buf, 65536);
@@ -454,6 +453,14 @@ START_TEST(rst_after_shutdown_of_sending_loses_nothing)
 			  0);
 	hdr.flags = le32_make(VSOCK_SHUTDOWN_SEND);
 	vbed_tx(&hdr);
+	return sent;
+}
+
+START_TEST(rst_after_shutdown_of_sending_loses_nothing)
+{
+	int fd;
+	size_t sent = send_and_end(&fd);
+
 	vbed_op(VSOCK_OP_RST, GUEST_PORT, VBED_HOST_PORT);
 	ck_assert_uint_eq(vbed_stats()->resets_sent, 0);
 	ck_assert_ptr_null(vbed_conn(VBED_HOST_PORT, GUEST_PORT));
@@ -485,6 +492,46 @@ START_TEST(close_timer_resets)
 	ck_assert_uint_ge(vbed_now_ms() - start, 50);
 	vbed_expect_op(VSOCK_OP_RST, GUEST_PORT, VBED_HOST_PORT);
 	ck_assert_uint_eq(vbed_stats()->timeouts, 1);
+}
+END_TEST
+
+/* Both have ended, and bytes still wait for the host: told at once, not lost. */
+START_TEST(close_timer_loses_nothing_that_was_sent)
+{
+	int fd;
+	size_t sent = send_and_end(&fd);
+	struct fake_vsock_packet packet;
+
+	vbed.d->dev.engine.close_timeout = 50;
+	shutdown(fd, SHUT_WR);
+	do {
+		ck_assert(vbed_packet(&packet));
+		fake_vsock_release(&vbed.v, &packet);
+	} while (le16_get(packet.hdr.op) != VSOCK_OP_SHUTDOWN);
+	ck_assert_uint_eq(le32_get(packet.hdr.flags), VSOCK_SHUTDOWN_BOTH);
+	vbed_wait_until(nobody_left);
+	ck_assert_uint_eq(vbed_stats()->timeouts, 1);
+	vbed_expect_op(VSOCK_OP_RST, GUEST_PORT, VBED_HOST_PORT);
+	drain(fd, sent);
+	close(fd);
+	expect_gone();
+}
+END_TEST
+
+START_TEST(answered_connect_is_not_timed_any_more)
+{
+	struct fake_sock *sock;
+	int fd;
+
+	vbed.d->dev.engine.connect_timeout = 20;
+	fd = vbed_connect(&sock);
+	vbed_wait(60);
+	ck_assert_uint_eq(vbed_stats()->timeouts, 0);
+	vbed_send(fd, "still", 5);
+	vbed_run();
+	expect_recv(sock, "still");
+	close(fd);
+	vbed_run();
 }
 END_TEST
 
@@ -551,6 +598,7 @@ int main(void)
 		UNIT_LOOP(host_closes_while_data_lingers, 2),
 		UNIT_LOOP(host_that_reads_no_more_tells_the_guest, 2),
 		UNIT_LOOP(guest_that_receives_no_more_tells_the_host, 2),
+		UNIT_TEST(answered_connect_is_not_timed_any_more),
 	};
 	const struct unit_case raw[] = {
 		UNIT_TEST(nothing_is_sent_to_a_guest_that_receives_no_more),
@@ -558,6 +606,7 @@ int main(void)
 		UNIT_TEST(data_after_shutdown_of_sending_resets),
 		UNIT_TEST(rst_after_shutdown_of_sending_loses_nothing),
 		UNIT_TEST(close_timer_resets),
+		UNIT_TEST(close_timer_loses_nothing_that_was_sent),
 		UNIT_TEST(connect_timeout_refuses_the_client),
 		UNIT_TEST(paused_vm_fires_no_timeouts),
 	};

@@ -372,6 +372,37 @@ START_TEST(lingering_connections_count_for_the_limit)
 }
 END_TEST
 
+/* After 2^30 of them the ports come round again. */
+START_TEST(host_port_in_use_is_not_given_again)
+{
+	struct vsock_engine *engine = &vbed.d->dev.engine;
+	uint32_t next = engine->next_host_port;
+	struct fake_sock *sock[3];
+	int fd[3];
+
+	for (unsigned int i = 0; i < 3; i++) {
+		engine->next_host_port = next;
+		fd[i] = vbed_connect(&sock[i]);
+		for (unsigned int j = 0; j < i; j++)
+			ck_assert_uint_ne(sock[i]->host_port,
+					  sock[j]->host_port);
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		close(fd[i]);
+	vbed_run();
+}
+END_TEST
+
+START_TEST(refused_connect_costs_the_guest_no_buffer)
+{
+	for (unsigned int i = 0; i < 2 * vbed.v.tx->size; i++)
+		expect_refused(VBED_HOST_PORT);
+	vbed_settle();
+	fake_vsock_reap(&vbed.v);
+	ck_assert_uint_eq(fake_in_flight(vbed.v.tx), 0);
+}
+END_TEST
+
 START_TEST(ready_connections_are_served_in_turn)
 {
 	struct fake_vsock_packet packet;
@@ -458,6 +489,8 @@ int main(void)
 		UNIT_TEST(clients_with_all_their_connections_shut_out_no_guest),
 		UNIT_TEST(refused_connects_do_not_use_up_the_limit),
 		UNIT_TEST(lingering_connections_count_for_the_limit),
+		UNIT_TEST(host_port_in_use_is_not_given_again),
+		UNIT_TEST(refused_connect_costs_the_guest_no_buffer),
 		UNIT_TEST(ready_connections_are_served_in_turn),
 		UNIT_TEST(many_connections_all_get_through),
 	};

@@ -307,6 +307,33 @@ START_TEST(packets_of_many_connections_in_one_batch)
 }
 END_TEST
 
+/* Two of the guest's to one port of the host's, one after the other. */
+START_TEST(neighbours_to_one_port_are_told_apart)
+{
+	int listener = vbed_listen(VBED_HOST_PORT, 4), fd[2];
+	struct fake_sock *sock[2];
+
+	for (int i = 0; i < 2; i++)
+		sock[i] = vbed_connect_guest(VBED_HOST_PORT, listener, &fd[i]);
+	close(listener);
+	vbed.set.cork = true;
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(fake_sock_send(sock[i % 2], i % 2 ? "no" :
+						"yes", i % 2 ? 2 : 3),
+				 i % 2 ? 2 : 3);
+	vbed.set.cork = false;
+	fake_sockets_flush(&vbed.set);
+	vbed_run();
+	vbed_expect(fd[0], "yesyes");
+	vbed_expect(fd[1], "nono");
+	for (int i = 0; i < 2; i++) {
+		vbed_expect_nothing(fd[i]);
+		close(fd[i]);
+	}
+	vbed_run();
+}
+END_TEST
+
 int main(void)
 {
 	const struct unit_case live[] = {
@@ -316,6 +343,7 @@ int main(void)
 		UNIT_TEST(descriptors_in_the_stream_do_not_stop_it),
 		UNIT_TEST(out_of_band_byte_does_not_stop_the_stream),
 		UNIT_TEST(packets_of_many_connections_in_one_batch),
+		UNIT_TEST(neighbours_to_one_port_are_told_apart),
 	};
 	const struct unit_case fresh[] = {
 		UNIT_TEST(readable_rx_chain_goes_back_unused),

@@ -120,6 +120,28 @@ START_TEST(unknown_type_on_a_connection_is_not_for_it)
 }
 END_TEST
 
+/* The type is known, but it is not this connection's. */
+START_TEST(packet_of_the_other_type_is_not_for_the_connection)
+{
+	struct vsock_header hdr;
+	int fd;
+
+	vbed_start_seq(NULL);
+	vbed.raw = true;
+	hdr = fake_vsock_header(&vbed.v, VSOCK_OP_SHUTDOWN, GUEST_PORT,
+				VBED_HOST_PORT);
+	vbed_raw_connect(GUEST_PORT, 1000, &fd);
+	hdr.type = le16_make(VSOCK_TYPE_SEQPACKET);
+	hdr.flags = le32_make(VSOCK_SHUTDOWN_BOTH);
+	vbed_tx(&hdr);
+	hdr = vbed_expect_op(VSOCK_OP_RST, GUEST_PORT, VBED_HOST_PORT);
+	ck_assert_uint_eq(le16_get(hdr.type), VSOCK_TYPE_SEQPACKET);
+	vbed_rw(GUEST_PORT, VBED_HOST_PORT, "still", 5);
+	vbed_expect(fd, "still");
+	close(fd);
+}
+END_TEST
+
 START_TEST(unknown_op_on_a_connection_resets_it)
 {
 	static const uint16_t ops[] = { VSOCK_OP_INVALID, VSOCK_OP_REQUEST,
@@ -501,6 +523,13 @@ int main(void)
 		UNIT_TEST(rst_refuses_a_host_connect),
 	};
 
-	return UNIT_RUN("vsock_packets", cases, vbed_setup_raw,
-			vbed_teardown);
+	const struct unit_case seq[] = {
+		UNIT_TEST(packet_of_the_other_type_is_not_for_the_connection),
+	};
+	const struct unit_group groups[] = {
+		UNIT_GROUP("raw", cases, vbed_setup_raw, vbed_teardown),
+		UNIT_GROUP("seq", seq, NULL, vbed_teardown),
+	};
+
+	return unit_run("vsock_packets", groups, UNIT_COUNT(groups));
 }

@@ -81,6 +81,38 @@ START_TEST(work_of_several_turns_is_done)
 }
 END_TEST
 
+/* As many batches as a turn takes, and no look behind the last of them. */
+START_TEST(tx_ring_as_long_as_a_turn_is_armed_again)
+{
+	const struct fake_vsock_config config = {
+		.queue_size = 1024, .tx_slots = 1024, .tx_payload = 64,
+	};
+	const struct vbed_options options = { .device.queue_size = 1024 };
+	struct vsock_header hdr;
+	int fd;
+
+	vbed_start_with(&config, &options);
+	vbed.raw = true;
+	vbed_probe();
+	vbed_raw_connect(GUEST_PORT, 1000, &fd);
+	vbed_settle();
+	fake_vsock_reap(&vbed.v);
+	hdr = fake_vsock_header(&vbed.v, VSOCK_OP_CREDIT_UPDATE, GUEST_PORT,
+				VBED_HOST_PORT);
+	while (!fake_vsock_add(&vbed.v, &hdr, NULL, 0))
+		;
+	ck_assert_uint_eq(fake_in_flight(vbed.v.tx), 1024);
+	fake_vsock_kick(&vbed.v);
+	save();
+	fake_vsock_reap(&vbed.v);
+	ck_assert_uint_eq(fake_in_flight(vbed.v.tx), 0);
+	vbed_rw(GUEST_PORT, VBED_HOST_PORT, "more", 4);
+	vbed_expect(fd, "more");
+	close(fd);
+	vbed_run();
+}
+END_TEST
+
 /* Buffers came while the vCPUs ran their last: the host's bytes go there. */
 START_TEST(bytes_for_the_guest_are_in_the_ring_that_is_saved)
 {
@@ -272,6 +304,7 @@ int main(void)
 	};
 	const struct unit_case other[] = {
 		UNIT_TEST(work_of_several_turns_is_done),
+		UNIT_TEST(tx_ring_as_long_as_a_turn_is_armed_again),
 		UNIT_TEST(bytes_for_the_guest_are_in_the_ring_that_is_saved),
 		UNIT_LOOP(source_of_many_saves_loses_nothing,
 			  UNIT_COUNT(makes)),

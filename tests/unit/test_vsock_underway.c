@@ -147,6 +147,33 @@ START_TEST(all_responses_of_a_full_ring_are_taken_back)
 }
 END_TEST
 
+/* The very oldest element that the driver cannot have taken. */
+START_TEST(response_at_the_start_of_a_full_ring_is_taken_back)
+{
+	struct fake_sock *sock, *busy;
+	unsigned int size = vbed.v.rx->size;
+	int fd;
+
+	busy = vbed_connect_guest(VBED_HOST_PORT, listener, &fd);
+	fake_vsock_fill_rx(&vbed.v);
+	ck_assert_uint_eq(fake_in_flight(vbed.v.rx), size);
+	sock = fake_sock_connect(&vbed.set, VBED_HOST_PORT);
+	vbed_run_device();
+	for (unsigned int i = 1; i < size; i++) {
+		vbed_send(fd, "x", 1);
+		vbed_run_device();
+	}
+	ck_assert_uint_eq(fake_used_idx(vbed.v.rx),
+			  (uint16_t)(vbed.v.rx->used_seen + size));
+	restore(_i);
+	vbed_expect_gate(VSOCK_GATE_OPEN);
+	expect_over(sock);
+	fake_sock_close(busy);
+	close(fd);
+	expect_service();
+}
+END_TEST
+
 /* Which lie in a ring that has gone round, and under another CID. */
 START_TEST(response_behind_many_others_is_taken_back_under_a_new_cid)
 {
@@ -492,6 +519,8 @@ int main(void)
 		UNIT_LOOP(response_that_the_save_itself_puts_there_is_taken_back,
 			  WAYS),
 		UNIT_LOOP(all_responses_of_a_full_ring_are_taken_back, WAYS),
+		UNIT_LOOP(response_at_the_start_of_a_full_ring_is_taken_back,
+			  WAYS),
 		UNIT_TEST(response_behind_many_others_is_taken_back_under_a_new_cid),
 		UNIT_TEST(answers_of_old_connections_harm_no_new_one),
 		UNIT_LOOP(reused_memory_of_taken_buffers_does_no_harm, 2),
