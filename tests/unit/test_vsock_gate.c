@@ -304,6 +304,26 @@ START_TEST(doorbell_is_armed_before_publishing)
 }
 END_TEST
 
+/* Whatever else comes first, and is heard of. */
+START_TEST(doorbell_rings_for_each_buffer_until_the_answer)
+{
+	fill();
+	load();
+	read_cid();
+	for (unsigned int i = 0; i < 3; i++) {
+		add(1);
+		ck_assert(fake_kick(dq));
+		look();
+		expect(VSOCK_GATE_RESET_SENT);
+	}
+	take();
+	add(1);
+	ck_assert(fake_kick(dq));
+	look();
+	expect(VSOCK_GATE_OPEN);
+}
+END_TEST
+
 START_TEST(doorbell_rings_for_the_last_answer)
 {
 	fill();
@@ -585,6 +605,7 @@ int main(void)
 		UNIT_TEST(jump_of_the_index_while_the_answer_is_due_is_refused),
 		UNIT_TEST(buffer_that_comes_back_opens),
 		UNIT_TEST(doorbell_is_armed_before_publishing),
+		UNIT_TEST(doorbell_rings_for_each_buffer_until_the_answer),
 		UNIT_TEST(doorbell_rings_for_the_last_answer),
 		UNIT_TEST(each_load_owes_another_answer),
 		UNIT_TEST(resets_are_owed_over_a_save_until_the_last_is_answered),

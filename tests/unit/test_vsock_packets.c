@@ -448,21 +448,48 @@ START_TEST(other_op_before_the_response_resets)
 }
 END_TEST
 
+static struct fake_vsock_packet kept[256];
+
+/* All RX buffers are with the driver: nothing can be said to it. */
+static void keep_all_buffers(void)
+{
+	for (unsigned int count = 0; vbed.v.rx_num; count++) {
+		vbed_op(VSOCK_OP_RW, GUEST_PORT, 9);
+		ck_assert(vbed_packet(&kept[count]));
+	}
+}
+
+static void give_back_all_buffers(void)
+{
+	for (unsigned int i = 0; i < vbed.v.config.rx_count; i++)
+		fake_vsock_release(&vbed.v, &kept[i]);
+}
+
+START_TEST(client_that_left_before_its_request_is_not_told_of)
+{
+	int fd = vbed_client();
+
+	keep_all_buffers();
+	vbed_hello(fd, VBED_PORT);
+	vbed_run();
+	ck_assert_uint_eq(vbed_stats()->connects_host, 1);
+	close(fd);
+	vbed_run();
+	vbed_expect_no_connection();
+	give_back_all_buffers();
+	vbed_expect_silence();
+}
+END_TEST
+
 /* Whoever answers what was never asked has guessed the port. */
 START_TEST(response_before_the_request_is_sent_resets)
 {
 	const struct vsock_engine *engine = &vbed.d->dev.engine;
-	struct fake_vsock_packet packet[256], last;
 	const struct vsock_conn *conn;
-	unsigned int count = 0;
 	int fd = vbed_client();
 	uint32_t port;
 
-	/* All RX buffers are with the driver: no REQUEST can go out. */
-	while (vbed.v.rx_num) {
-		vbed_op(VSOCK_OP_RW, GUEST_PORT, 9);
-		ck_assert(vbed_packet(&packet[count++]));
-	}
+	keep_all_buffers();
 	vbed_hello(fd, VBED_PORT);
 	vbed_run();
 	ck_assert(!list_empty(&engine->conns));
@@ -472,10 +499,9 @@ START_TEST(response_before_the_request_is_sent_resets)
 	vbed_op(VSOCK_OP_RESPONSE, VBED_PORT, port);
 	vbed_expect_eof(fd);
 	ck_assert_uint_eq(vbed_stats()->established, 0);
-	while (count)
-		fake_vsock_release(&vbed.v, &packet[--count]);
+	give_back_all_buffers();
 	vbed_expect_op(VSOCK_OP_RST, VBED_PORT, port);
-	ck_assert(!vbed_packet(&last));
+	vbed_expect_silence();
 	close(fd);
 }
 END_TEST
@@ -519,6 +545,7 @@ int main(void)
 		UNIT_TEST(header_split_over_descriptors_is_one),
 		UNIT_TEST(header_in_bytes_and_empty_descriptors_is_one),
 		UNIT_LOOP(other_op_before_the_response_resets, 7),
+		UNIT_TEST(client_that_left_before_its_request_is_not_told_of),
 		UNIT_TEST(response_before_the_request_is_sent_resets),
 		UNIT_TEST(rst_refuses_a_host_connect),
 	};
