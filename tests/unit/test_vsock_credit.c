@@ -349,6 +349,34 @@ START_TEST(device_reset_forgets_the_replies)
 }
 END_TEST
 
+/* 5.10.6.1.2: a reply that found a buffer makes room for another packet. */
+START_TEST(tx_goes_on_when_replies_have_found_room)
+{
+	const struct fake_vsock_config config = {
+		.queue_size = 512, .rx_count = 50, .tx_slots = 400,
+		.tx_payload = 64,
+	};
+	const struct vbed_options options = { .device.queue_size = 512 };
+	const unsigned int packets = VSOCK_REPLIES_MAX + 40;
+	struct vsock_header hdr;
+
+	vbed_start_with(&config, &options);
+	vbed.raw = true;
+	vbed_probe();
+	for (unsigned int i = 0; i < packets; i++) {
+		hdr = fake_vsock_header(&vbed.v, VSOCK_OP_RW, GUEST_PORT + i,
+					9);
+		ck_assert_int_eq(fake_vsock_add(&vbed.v, &hdr, NULL, 0), 0);
+	}
+	fake_vsock_kick(&vbed.v);
+	vbed_run_device();
+	ck_assert_uint_eq(fake_used_idx(vbed.v.rx), 50);
+	ck_assert_uint_eq(fake_used_idx(vbed.v.tx), packets);
+	for (unsigned int i = 0; i < packets; i++)
+		vbed_expect_op(VSOCK_OP_RST, GUEST_PORT + i, 9);
+}
+END_TEST
+
 /*
  * The guest has no more under way than its own buffer holds, so that is when it
  * has to hear that some of it was taken. Nothing goes its way that tells it.
@@ -393,6 +421,7 @@ int main(void)
 	};
 	const struct unit_case other[] = {
 		UNIT_LOOP(small_guest_buffer_does_not_stall, 6),
+		UNIT_TEST(tx_goes_on_when_replies_have_found_room),
 		UNIT_LOOP(sender_with_a_small_buffer_is_told_in_time, 4),
 		UNIT_TEST(tx_is_processed_while_the_rx_ring_is_full),
 		UNIT_TEST(replies_are_bounded_and_none_is_lost),
