@@ -103,7 +103,8 @@ START_TEST(tx_ring_as_long_as_a_turn_is_armed_again)
 		;
 	ck_assert_uint_eq(fake_in_flight(vbed.v.tx), 1024);
 	fake_vsock_kick(&vbed.v);
-	save();
+	/* Not saved: that would look once more. */
+	vbed_run_device();
 	fake_vsock_reap(&vbed.v);
 	ck_assert_uint_eq(fake_in_flight(vbed.v.tx), 0);
 	vbed_rw(GUEST_PORT, VBED_HOST_PORT, "more", 4);
