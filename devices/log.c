@@ -12,7 +12,7 @@
  * the next that does has the count in front of it.
  *
  * What waits, for a reader or for the end of a guest's interval, would wait for
- * the next line if nobody looked: the timerfd says when to look (log_service()).
+ * the next line if nobody looked: the timerfd says when to call log_service().
  * It is armed only when something waits: an idle process sleeps.
  *
  * Without log_open() (the commands that serve one person) lines are written as

@@ -24,7 +24,7 @@
 
 #include "devices/log.h"
 
-/* Where /proc is not mounted: the standard ones, and a few of a careless parent. */
+/* Where /proc is not mounted: the standard ones, and some of a parent's. */
 #define INHERITED_GUESS	16u
 
 static uint64_t count_open(void)
