@@ -3,6 +3,7 @@ noinst_LIBRARIES += libdevices.a
 libdevices_a_SOURCES = \
 	devices/bus.c devices/bus.h \
 	devices/console.c devices/console.h \
+	devices/dir_lock.c devices/dir_lock.h \
 	devices/ged.c devices/ged.h \
 	devices/log.c devices/log.h \
 	devices/loop.c devices/loop.h \

@@ -4,18 +4,23 @@
  *
  * Owns nothing but what it returns. Called at start-up and shutdown for
  * listeners, and on the loop thread for connections; no locks of its own but
- * the flock() on the directory described below.
+ * the one on the directory described below.
+ *
+ * Seen is ready: whoever sees the path may connect. So a socket is bound to
+ * another name beside it, gets its mode and listens there, and only then gets
+ * its name: by a link, which never replaces anything, on any file system.
  *
  * Taking over a leftover: connect() says ECONNREFUSED for a socket file whose
- * process is gone, and also for one that is bound but does not listen yet.
- * Look, unlink, bind and listen therefore happen under an exclusive flock() on
- * the directory itself, which leaves no lock file behind and ends with the
- * process. All copies of wherry keep to it.
+ * process is gone. Look, remove, bind and link happen under dir_lock.h's lock,
+ * which ends with the process and which nobody but this user can hold. Others,
+ * where they may write to the directory, can be faster with the path all the
+ * same: what is removed is therefore moved aside first, and put back if it is
+ * not the file that was looked at.
  *
  * Long paths: sun_path holds 108 bytes. connect() goes by way of
- * /proc/self/fd/N of the socket file, opened with O_PATH. bind() must create a
- * name, so it makes a short one by way of the directory's descriptor, under
- * the lock, and renames it before anyone can connect.
+ * /proc/self/fd/N of the socket file, opened with O_PATH; bind(), which must
+ * create a name, by way of the directory's descriptor, and with a short name.
+ * With other paths the name beside shows whose it is: it is what ss(8) shows.
  */
 #include "devices/unix_socket.h"
 
@@ -24,20 +29,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "devices/dir_lock.h"
 
 #define BACKLOG 1024
 
-#define LOCK_TRIES	500
-#define LOCK_PAUSE_NS	(10 * 1000 * 1000)
+/* Held while a path is looked at and taken: not long. */
+#define LOCK_WAIT_MS	5000u
 
-/* Made and renamed under the lock, so one name serves all. */
-#define SHORT_NAME ".wherry-bind"
+/* Names beside the path; under the lock, so one serves all that are too long. */
+#define ASIDE_SUFFIX	".wherry"
+#define ASIDE_SHORT	".wherry-bind"
+#define ASIDE_SIZE	(UNIX_SOCKET_NAME_MAX + sizeof("." ASIDE_SUFFIX))
 
 /* Return: false when @path does not fit. */
 static bool address_set(struct sockaddr_un *addr, const char *path)
@@ -71,30 +78,35 @@ static int connect_address(int fd, const struct sockaddr_un *addr)
 	return rc < 0 ? -errno : 0;
 }
 
-/* Connect to what @path means seen from directory @dir. */
-static int connect_at(int dir, const char *path, int type, bool nonblock)
+/* Connect to the socket file that is open, with O_PATH, as @file. */
+static int connect_file(int file, int type, bool nonblock)
 {
 	struct sockaddr_un addr;
 	char link[32];
-	int file, fd, rc;
+	int fd, rc;
 
-	file = openat(dir, path, O_PATH | O_CLOEXEC);
-	if (file < 0)
-		return -errno;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", file);
 	address_set(&addr, link);
-
 	fd = socket_new(type, nonblock);
-	if (fd < 0) {
-		rc = fd;
-		goto close_file;
-	}
+	if (fd < 0)
+		return fd;
 	rc = connect_address(fd, &addr);
-	if (rc < 0)
+	if (rc < 0) {
 		close(fd);
-	else
-		rc = fd;
-close_file:
+		return rc;
+	}
+	return fd;
+}
+
+/* Return: as unix_socket_connect(), for a path that sun_path cannot hold. */
+static int connect_long(const char *path, int type, bool nonblock)
+{
+	int file = open(path, O_PATH | O_CLOEXEC);
+	int rc;
+
+	if (file < 0)
+		return -errno;
+	rc = connect_file(file, type, nonblock);
 	close(file);
 	return rc;
 }
@@ -107,7 +119,7 @@ int unix_socket_connect(const char *path, int type, bool nonblock)
 	if (!*path)
 		return -ENOENT;
 	if (!address_set(&addr, path))
-		return connect_at(AT_FDCWD, path, type, nonblock);
+		return connect_long(path, type, nonblock);
 
 	fd = socket_new(type, nonblock);
 	if (fd < 0)
@@ -155,122 +167,138 @@ static int open_directory(struct unix_listener *l, const char *path,
 }
 
 /*
- * Not a plain LOCK_EX: anybody who can read the directory can hold the lock,
- * and must not be able to make us wait for ever.
+ * Under the lock: @file is what nobody listened on; while it is open no other
+ * one is given its number. Of another user's process the lock knows nothing.
  */
-static int lock_directory(const struct unix_listener *l, const char *path,
-			  struct fail *why)
+static int remove_leftover(const struct unix_listener *l, const char *path,
+			   int file, struct fail *why)
 {
-	static const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
-	int i;
+	struct stat a, b;
 
-	for (i = 0; i < LOCK_TRIES; i++) {
-		if (!flock(l->dir, LOCK_EX | LOCK_NB))
-			return 0;
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return fail(why, -errno, "socket path '%s': cannot "
-				    "lock its directory: %s", path,
-				    strerror(errno));
-		nanosleep(&pause, NULL);
+	if (renameat(l->dir, l->name, l->dir, ASIDE_SHORT) < 0)
+		return errno == ENOENT ? 0 :
+		       fail(why, -errno, "socket path '%s': cannot remove the "
+			    "leftover of a process that is gone: %s", path,
+			    strerror(errno));
+	if (!fstatat(l->dir, ASIDE_SHORT, &a, AT_SYMLINK_NOFOLLOW) &&
+	    !fstat(file, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+		unlinkat(l->dir, ASIDE_SHORT, 0);
+		return 0;
 	}
-	return fail(why, -EBUSY, "socket path '%s': another process keeps its "
-		    "directory locked", path);
+	renameat2(l->dir, ASIDE_SHORT, l->dir, l->name, RENAME_NOREPLACE);
+	return fail(why, -EADDRINUSE, "socket path '%s': another process has "
+		    "put something there just now", path);
 }
 
-/* Under the lock: make sure that nothing is at the path. */
-static int clear_leftover(const struct unix_listener *l, const char *path,
-			  int type, struct fail *why)
+/* Under the lock: @file is at the path. Is it a socket that nobody uses? */
+static int check_leftover(const char *path, int file, int type,
+			  struct fail *why)
 {
 	struct stat st;
 	int rc;
 
-	if (fstatat(l->dir, l->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 :
-		       fail(why, -errno, "socket path '%s': %s", path,
-			    strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
+	if (fstat(file, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return fail(why, -EEXIST, "socket path '%s' exists and is not "
 			    "a socket: another path expected", path);
-
-	rc = connect_at(l->dir, l->name, type, true);
+	rc = connect_file(file, type, true);
 	if (rc >= 0)
 		close(rc);
 	/* EAGAIN: its backlog is full; EPROTOTYPE: of another type, alive. */
 	if (rc >= 0 || rc == -EAGAIN || rc == -EPROTOTYPE)
 		return fail(why, -EADDRINUSE, "socket path '%s' is in use by "
 			    "another process", path);
-	if (rc == -ENOENT)
-		return 0;
 	if (rc != -ECONNREFUSED)
 		return fail(why, rc, "socket path '%s' exists, and whether it "
 			    "is in use cannot be told: %s", path,
 			    strerror(-rc));
-	if (unlinkat(l->dir, l->name, 0) < 0 && errno != ENOENT)
-		return fail(why, -errno, "socket path '%s': cannot remove the "
-			    "leftover of a process that is gone: %s", path,
-			    strerror(errno));
 	return 0;
 }
 
-/* Under the lock: bind to a short name for a path that is too long. */
-static int bind_short(const struct unix_listener *l)
+/* Under the lock: make sure that nothing is at the path. */
+static int clear_leftover(const struct unix_listener *l, const char *path,
+			  int type, struct fail *why)
 {
-	struct sockaddr_un addr;
-	char link[64];
+	int file = openat(l->dir, l->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int rc;
+
+	if (file < 0)
+		return errno == ENOENT ? 0 :
+		       fail(why, -errno, "socket path '%s': %s", path,
+			    strerror(errno));
+	rc = check_leftover(path, file, type, why);
+	if (!rc)
+		rc = remove_leftover(l, path, file, why);
+	close(file);
+	return rc;
+}
+
+/* The name beside that the socket is bound to, and its address. */
+static void name_aside(const struct unix_listener *l, const char *path,
+		       char aside[ASIDE_SIZE], struct sockaddr_un *addr)
+{
+	char where[sizeof(addr->sun_path)];
+	int dir = (int)(strlen(path) - strlen(l->name));
+	int len;
+
+	snprintf(aside, ASIDE_SIZE, ".%s" ASIDE_SUFFIX, l->name);
+	len = snprintf(where, sizeof(where), "%.*s%s", dir, path, aside);
+	if (len < 0 || (size_t)len >= sizeof(where)) {
+		snprintf(aside, ASIDE_SIZE, ASIDE_SHORT);
+		snprintf(where, sizeof(where), "/proc/self/fd/%d/" ASIDE_SHORT,
+			 l->dir);
+	}
+	address_set(addr, where);
+}
+
+/* Under the lock: bind, set the mode, listen, remember the file. */
+static int listen_aside(struct unix_listener *l, const char *aside,
+			const struct sockaddr_un *addr, mode_t mode)
+{
+	struct stat st;
 
 	/* Only a process that died half way leaves one. */
-	unlinkat(l->dir, SHORT_NAME, 0);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d/" SHORT_NAME, l->dir);
-	address_set(&addr, link);
-	if (bind(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return -errno;
-	if (renameat2(l->dir, SHORT_NAME, l->dir, l->name,
-		      RENAME_NOREPLACE) < 0) {
-		int err = -errno;
-
-		unlinkat(l->dir, SHORT_NAME, 0);
-		return err;
-	}
-	return 0;
-}
-
-/* Under the lock: bind, set the mode, remember the file, only then listen. */
-static int bind_and_listen(struct unix_listener *l, const char *path,
-			   mode_t mode)
-{
-	struct sockaddr_un addr;
-	struct stat st;
-	int rc = 0;
-
+	unlinkat(l->dir, aside, 0);
 	/*
 	 * bind() takes the mode of the socket's inode less the umask: the file
 	 * never has a bit too many. fchmodat() adds those the umask took.
 	 */
-	if (fchmod(l->fd, mode) < 0)
+	if (fchmod(l->fd, mode) < 0 ||
+	    bind(l->fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
 		return -errno;
-	if (!address_set(&addr, path))
-		rc = bind_short(l);
-	else if (bind(l->fd, (const struct sockaddr *)&addr,
-		      sizeof(addr)) < 0)
-		rc = -errno;
-	if (rc < 0)
-		return rc;
-
-	if (fstatat(l->dir, l->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(l->dir, aside, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(l->dir, aside, mode, 0) < 0 ||
+	    listen(l->fd, BACKLOG) < 0)
 		return -errno;
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
-	if (fchmodat(l->dir, l->name, mode, 0) < 0)
-		return -errno;
-	if (listen(l->fd, BACKLOG) < 0)
-		return -errno;
 	return 0;
+}
+
+/* Under the lock: from the link on, clients come. */
+static int listen_at_path(struct unix_listener *l, const char *path,
+			  mode_t mode, struct fail *why)
+{
+	struct sockaddr_un addr;
+	char aside[ASIDE_SIZE];
+	int rc;
+
+	name_aside(l, path, aside, &addr);
+	rc = listen_aside(l, aside, &addr, mode);
+	if (!rc && linkat(l->dir, aside, l->dir, l->name, 0) < 0)
+		rc = -errno;
+	unlinkat(l->dir, aside, 0);
+	if (rc == -EEXIST)
+		return fail(why, -EADDRINUSE, "socket path '%s': another "
+			    "process has put something there just now", path);
+	return rc ? fail(why, rc, "socket path '%s': cannot listen: %s", path,
+			 strerror(-rc)) : 0;
 }
 
 int unix_socket_listen(const char *path, int type, mode_t mode,
 		       struct unix_listener *out, struct fail *why)
 {
 	struct unix_listener l = UNIX_LISTENER_INIT;
+	struct dir_lock lock = DIR_LOCK_INIT;
 	int rc;
 
 	*out = l;
@@ -283,19 +311,17 @@ int unix_socket_listen(const char *path, int type, mode_t mode,
 			  "%s", path, strerror(-l.fd));
 		goto close_listener;
 	}
-	rc = lock_directory(&l, path, why);
-	if (rc < 0)
-		goto close_listener;
-	rc = clear_leftover(&l, path, type, why);
-	if (rc < 0)
-		goto close_listener;
-	rc = bind_and_listen(&l, path, mode);
+	rc = dir_lock_take(&lock, l.dir, LOCK_WAIT_MS, why);
 	if (rc < 0) {
-		fail(why, rc, "socket path '%s': cannot listen: %s", path,
-		     strerror(-rc));
+		fail_within(why, rc, "socket path '%s'", path);
 		goto close_listener;
 	}
-	flock(l.dir, LOCK_UN);
+	rc = clear_leftover(&l, path, type, why);
+	if (!rc)
+		rc = listen_at_path(&l, path, mode, why);
+	dir_lock_release(&lock);
+	if (rc < 0)
+		goto close_listener;
 	*out = l;
 	return 0;
 

@@ -6,7 +6,8 @@
  * - a path in use by a live process is never taken from it;
  * - a socket that nobody listens on any more is replaced;
  * - anything that is not a socket is left alone;
- * - the mode is in force before the first client can get in;
+ * - a path that can be seen can be connected to: it listens already, and the
+ *   mode is in force;
  * - paths longer than sun_path work (only the last component is limited);
  * - at the end the path is removed if it is still the socket made here.
  */
@@ -43,16 +44,16 @@ struct unix_listener {
 
 /**
  * unix_socket_listen() - bind and listen at @path
- * @path: any length; the directory must exist and be readable
+ * @path: any length; the directory must exist, be readable and writable
  * @type: SOCK_STREAM or SOCK_SEQPACKET
  * @mode: permission bits of the socket file, whatever the umask
  * @out: the listener; closed (UNIX_LISTENER_INIT) after an error
  * @why: names the path and what is wrong with it
  *
- * The directory is flock()ed from the look at an existing path until the new
- * socket listens, so that of two processes that find the same leftover one
- * wins and the other is told -EADDRINUSE. It waits up to five seconds for that
- * lock.
+ * The directory is locked (dir_lock.h) from the look at an existing path until
+ * the new socket is there, so that of two processes that find the same leftover
+ * one wins and the other is told -EADDRINUSE. It waits up to five seconds for
+ * that lock, which only processes of the same user can hold.
  *
  * Return: 0; -EADDRINUSE: a live process listens there; -EEXIST: something
  * that is not a socket is there; -ENAMETOOLONG: last component above

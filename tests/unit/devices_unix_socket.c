@@ -4,6 +4,7 @@
  */
 #include "devices/unix_socket.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,11 +13,46 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "devices/dir_lock.h"
 #include "tests/unit/runner.h"
+
+/* Called right before the call of the same name, once. */
+static void (*before_listen)(void);
+static void (*before_renameat)(void);
+static void (*before_linkat)(void);
+
+static void run_once(void (**hook)(void))
+{
+	void (*fn)(void) = *hook;
+
+	*hook = NULL;
+	if (fn)
+		fn();
+}
+
+/* In place of the C library's, for what is linked here. */
+int listen(int fd, int backlog)
+{
+	run_once(&before_listen);
+	return (int)syscall(SYS_listen, fd, backlog);
+}
+
+int renameat(int olddir, const char *old, int newdir, const char *new)
+{
+	run_once(&before_renameat);
+	return (int)syscall(SYS_renameat2, olddir, old, newdir, new, 0);
+}
+
+int linkat(int olddir, const char *old, int newdir, const char *new, int flags)
+{
+	run_once(&before_linkat);
+	return (int)syscall(SYS_linkat, olddir, old, newdir, new, flags);
+}
 
 static char dir[] = "/tmp/wherry-unix-XXXXXX";
 static char path[64];
@@ -51,6 +87,21 @@ static bool exists(const char *where)
 	struct stat st;
 
 	return !lstat(where, &st);
+}
+
+/* Return: how many entries the directory of @where has. */
+static unsigned int entries(const char *where)
+{
+	char *folder = strndup(where, (size_t)(strrchr(where, '/') - where));
+	DIR *stream = opendir(folder);
+	unsigned int count = 0;
+
+	ck_assert_ptr_nonnull(stream);
+	while (readdir(stream))
+		count++;
+	closedir(stream);
+	free(folder);
+	return count - 2;
 }
 
 /* What a killed process leaves: a socket file and nobody behind it. */
@@ -235,9 +286,93 @@ START_TEST(long_path_works)
 
 	leave_stale(where);
 	ck_assert_int_eq(listen_at(where, &listener), 0);
-	*strrchr(where, '/') = '\0';
-	strcat(where, "/.wherry-bind");
-	ck_assert(!exists(where));
+	ck_assert_uint_eq(entries(where), 1);
+}
+END_TEST
+
+static char *seen_path;
+static unsigned int seen;
+
+static void look_before_listen(void)
+{
+	seen++;
+	ck_assert_msg(!exists(seen_path), "it is seen before it listens");
+}
+
+static void look_before_linkat(void)
+{
+	seen++;
+	ck_assert_msg(!exists(seen_path), "it is seen before it is ready");
+}
+
+/* Short or too long for sun_path, free or with a leftover. */
+START_TEST(a_path_that_is_seen_can_be_connected_to)
+{
+	char where[512];
+	int client;
+
+	seen_path = path;
+	if (_i & 1) {
+		long_path(where, sizeof(where), UNIX_SOCKET_NAME_MAX);
+		seen_path = where;
+	}
+	if (_i & 2)
+		leave_stale(seen_path);
+	before_listen = look_before_listen;
+	before_linkat = look_before_linkat;
+	ck_assert_int_eq(listen_at(seen_path, &listener), 0);
+	ck_assert_uint_eq(seen, 2);
+	client = unix_socket_connect(seen_path, SOCK_STREAM, true);
+	ck_assert_int_ge(client, 0);
+	close(client);
+	ck_assert_uint_eq(entries(seen_path), 1);
+}
+END_TEST
+
+static int faster = -1;
+
+/* A process that knows nothing of our lock. */
+static void somebody_is_faster(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	unlink(path);
+	faster = socket(AF_UNIX, SOCK_STREAM, 0);
+	strcpy(addr.sun_path, path);
+	ck_assert_int_eq(bind(faster, (struct sockaddr *)&addr, sizeof(addr)),
+			 0);
+	ck_assert_int_eq(listen(faster, 5), 0);
+}
+
+START_TEST(path_taken_by_others_meanwhile_is_not_stolen)
+{
+	int client;
+
+	if (_i) {
+		leave_stale(path);
+		before_renameat = somebody_is_faster;
+	} else {
+		before_linkat = somebody_is_faster;
+	}
+	ck_assert_int_eq(listen_at(path, &listener), -EADDRINUSE);
+	ck_assert_int_ge(faster, 0);
+	ck_says(&why, path);
+	client = unix_socket_connect(path, SOCK_STREAM, true);
+	ck_assert_int_ge(client, 0);
+	close(client);
+	close(faster);
+	ck_assert_uint_eq(entries(path), 1);
+}
+END_TEST
+
+START_TEST(what_died_half_way_is_removed)
+{
+	char aside[96];
+
+	snprintf(aside, sizeof(aside), "%s/.s.wherry", dir);
+	leave_stale(aside);
+	ck_assert_int_eq(listen_at(path, &listener), 0);
+	ck_assert_uint_eq(entries(path), 1);
 }
 END_TEST
 
@@ -376,13 +511,27 @@ START_TEST(a_refusal_leaves_nothing_open)
 }
 END_TEST
 
-START_TEST(a_lock_kept_by_others_is_not_waited_for_for_ever)
+START_TEST(a_lock_kept_by_another_is_not_waited_for_for_ever)
+{
+	struct dir_lock lock = DIR_LOCK_INIT;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	ck_assert_int_eq(dir_lock_take(&lock, fd, 0, NULL), 0);
+	ck_assert_int_eq(listen_at(path, &listener), -EBUSY);
+	ck_says(&why, path);
+	ck_assert(!exists(path));
+	dir_lock_release(&lock);
+	close(fd);
+}
+END_TEST
+
+/* Whoever can read the directory can do that. */
+START_TEST(a_directory_locked_by_its_readers_does_not_matter)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY);
 
 	ck_assert_int_eq(flock(fd, LOCK_EX), 0);
-	ck_assert_int_eq(listen_at(path, &listener), -EBUSY);
-	ck_assert(!exists(path));
+	ck_assert_int_eq(listen_at(path, &listener), 0);
 	close(fd);
 }
 END_TEST
@@ -400,6 +549,9 @@ int main(void)
 		UNIT_TEST(a_file_is_left_alone),
 		UNIT_TEST(a_symbolic_link_is_left_alone),
 		UNIT_TEST(long_path_works),
+		UNIT_LOOP(a_path_that_is_seen_can_be_connected_to, 4),
+		UNIT_LOOP(path_taken_by_others_meanwhile_is_not_stolen, 2),
+		UNIT_TEST(what_died_half_way_is_removed),
 		UNIT_TEST(too_long_a_name_is_refused),
 		UNIT_TEST(path_of_every_length_works),
 		UNIT_TEST(path_without_a_name_is_refused),
@@ -409,7 +561,8 @@ int main(void)
 		UNIT_TEST(own_path_is_removed),
 		UNIT_TEST(foreign_file_is_not_removed),
 		UNIT_TEST(a_refusal_leaves_nothing_open),
-		UNIT_TEST(a_lock_kept_by_others_is_not_waited_for_for_ever),
+		UNIT_TEST(a_lock_kept_by_another_is_not_waited_for_for_ever),
+		UNIT_TEST(a_directory_locked_by_its_readers_does_not_matter),
 	};
 
 	return UNIT_RUN("devices_unix_socket", cases, setup, teardown);

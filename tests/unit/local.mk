@@ -148,6 +148,7 @@ devices_tests = \
 	tests/unit/devices_bus \
 	tests/unit/devices_console \
 	tests/unit/devices_console_terminal \
+	tests/unit/devices_dir_lock \
 	tests/unit/devices_ged \
 	tests/unit/devices_log \
 	tests/unit/devices_log_wait \
@@ -176,6 +177,8 @@ tests_unit_devices_ged_SOURCES = tests/unit/devices_ged.c $(state_bed)
 tests_unit_devices_ged_LDADD = $(devices_libs)
 tests_unit_devices_vmgenid_SOURCES = tests/unit/devices_vmgenid.c $(state_bed)
 tests_unit_devices_vmgenid_LDADD = $(devices_libs)
+tests_unit_devices_dir_lock_SOURCES = tests/unit/devices_dir_lock.c
+tests_unit_devices_dir_lock_LDADD = $(devices_libs)
 tests_unit_devices_log_SOURCES = tests/unit/devices_log.c
 tests_unit_devices_log_LDADD = $(devices_libs)
 tests_unit_devices_log_wait_SOURCES = tests/unit/devices_log_wait.c
