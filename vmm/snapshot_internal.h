@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "devices/dir_lock.h"
 #include "vmm/snapshot.h"
 
 /* The files of a snapshot. */
@@ -88,6 +89,7 @@ static inline void snapshot_reached(const struct snapshot_job *job,
  * @name: last part of the path
  * @temp: name of the temporary directory
  * @parent: the directory of both
+ * @lock: on @parent, when something there is put into place or removed
  * @dir: the temporary directory, locked
  * @ours: @temp is still what we made
  */
@@ -96,6 +98,7 @@ struct snapshot_place {
 	char name[NAME_MAX + 1];
 	char temp[NAME_MAX + 1];
 	int parent;
+	struct dir_lock lock;
 	int dir;
 	bool ours;
 };
@@ -104,7 +107,8 @@ struct snapshot_place {
  * snapshot_place_begin() - make the temporary directory
  *
  * Refuses at once, before anything is written, what could not be replaced in
- * the end. Removes what crashed saves of the same name have left.
+ * the end, and a directory above that could not be locked. Removes what crashed
+ * saves have left there.
  *
  * Return: 0 or negative errno with the reason; nothing to end then.
  */

@@ -4,22 +4,26 @@
  *
  * Called by snapshot_write.c; no locks but those on directories.
  *
- * Everything goes to a temporary directory ".NAME.tmp-XXXXXX" beside the target
- * and is synced there. One rename puts it into place; over an existing
+ * Everything goes to a temporary directory ".NAME.wherry-XXXXXX" beside the
+ * target and is synced there. One rename puts it into place; over an existing
  * snapshot, one exchange, the old one then having the temporary name. Once
  * that is on stable storage the old one is removed. So at no moment does a
  * crash leave NAME without a whole snapshot if it had one.
  *
  * A crash leaves at most a directory of the temporary name, which the next
- * save of the same NAME removes. Whoever works on a temporary directory holds
- * flock(2) on it. Whoever removes one takes the lock first, and checks under
- * it that the name still belongs to the directory that it locked: the maker,
- * who keeps the lock until all is done, may have renamed it into place.
+ * save to the directory above removes, whatever its NAME. Whoever works on a
+ * temporary directory holds flock(2) on it, which is of mode 0700. Whoever
+ * removes one takes the lock first, and checks under it that the name still
+ * belongs to the directory that it locked: the maker, who keeps the lock until
+ * all is done, may have renamed it into place.
  *
- * Who puts something into place, or sweeps, holds flock(2) on the directory
- * above meanwhile: so what was exchanged stays whole until its new owner is
- * sure not to need it any more. Files are removed from a directory only after
- * it has left NAME, and it never returns then; so whoever looks at NAME
+ * Who puts something into place, or sweeps, holds dir_lock.h's lock on the
+ * directory above meanwhile: so what was exchanged stays whole until its new
+ * owner is sure not to need it any more. It is held for a moment only, by
+ * processes of the same user: saves of a thousand guests to one directory write
+ * their memory side by side. That it can be had is found out before anything is
+ * written, and waited for at the end. Files are removed from a directory only
+ * after it has left NAME, and it never returns then; so whoever looks at NAME
  * without that lock, and does not like what is there, looks whether it is
  * there still. Where there are no locks (some network file systems) nothing
  * is swept.
@@ -39,15 +43,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TEMP_INFIX	".tmp-"
+#define TEMP_INFIX	".wherry-"
 #define TEMP_RANDOM	6u
 #define TEMP_DIGITS	"0123456789abcdefghijklmnopqrstuv"
 #define NAME_LONGEST	(NAME_MAX - 1 - strlen(TEMP_INFIX) - TEMP_RANDOM)
 /* Somebody else was faster every time: give up at some point. */
 #define ATTEMPTS	100
 /* How long others may hold the directory above, which they sync meanwhile. */
-#define LOCK_WAITS	1000
-#define LOCK_WAIT_US	10000
+#define LOCK_WAIT_MS	60000u
 
 #define OPEN_DIR	(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -200,14 +203,15 @@ static void remove_directory(int parent, const char *name, int dir)
 	unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-static bool is_temp_name(const struct snapshot_place *p, const char *name)
+/* ".NAME.wherry-XXXXXX" of any NAME. */
+static bool is_temp_name(const char *name)
 {
-	size_t stem = strlen(p->temp) - TEMP_RANDOM;
+	size_t tail = strlen(TEMP_INFIX) + TEMP_RANDOM;
+	size_t len = strlen(name);
 
-	return strlen(name) == stem + TEMP_RANDOM &&
-	       !strncmp(name, p->temp, stem) &&
-	       strspn(name + stem, TEMP_DIGITS) == TEMP_RANDOM &&
-	       strcmp(name, p->temp);
+	return name[0] == '.' && len > 1 + tail &&
+	       !strncmp(name + len - tail, TEMP_INFIX, strlen(TEMP_INFIX)) &&
+	       strspn(name + len - TEMP_RANDOM, TEMP_DIGITS) == TEMP_RANDOM;
 }
 
 static void remove_stale(const struct snapshot_place *p, const char *name)
@@ -226,7 +230,7 @@ static void remove_stale(const struct snapshot_place *p, const char *name)
 	close(dir);
 }
 
-/* What crashed saves of this name have left; frees room for this one. */
+/* What crashed saves have left; frees room for this one. Under the lock. */
 static void sweep(const struct snapshot_place *p)
 {
 	int fd = openat(p->parent, ".", OPEN_DIR);
@@ -238,15 +242,33 @@ static void sweep(const struct snapshot_place *p)
 			close(fd);
 		return;
 	}
-	/* Goes with the stream. Who is busy there sweeps, or will. */
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		closedir(stream);
-		return;
-	}
 	while ((entry = readdir(stream)))
-		if (is_temp_name(p, entry->d_name))
+		if (is_temp_name(entry->d_name))
 			remove_stale(p, entry->d_name);
 	closedir(stream);
+}
+
+/* Return: 0; 1: there are no locks here; negative errno. */
+static int lock_parent(struct snapshot_place *p, unsigned int wait_ms,
+		       struct fail *why)
+{
+	int ret = dir_lock_take(&p->lock, p->parent, wait_ms, why);
+
+	if (ret == -ENOTSUP)
+		return 1;
+	return ret ? fail_within(why, ret, "snapshot %s", p->job->path) : 0;
+}
+
+/* Who is busy there sweeps, or will: no need to wait. */
+static int sweep_parent(struct snapshot_place *p, struct fail *why)
+{
+	struct fail reason;
+	int ret = lock_parent(p, 0, &reason);
+
+	if (!ret)
+		sweep(p);
+	dir_lock_release(&p->lock);
+	return ret < 0 && ret != -EBUSY ? fail(why, ret, "%s", reason.text) : 0;
 }
 
 /* Splits the path; opens the directory that holds the last part. */
@@ -339,6 +361,7 @@ int snapshot_place_begin(struct snapshot_place *p,
 	p->job = job;
 	p->parent = -1;
 	p->dir = -1;
+	p->lock = (struct dir_lock)DIR_LOCK_INIT;
 	ret = open_parent(p, why);
 	if (ret)
 		return ret;
@@ -346,13 +369,14 @@ int snapshot_place_begin(struct snapshot_place *p,
 	if (old >= 0)
 		close(old);
 	if (!ret)
+		ret = sweep_parent(p, why);
+	if (!ret)
 		ret = make_temp(p, why);
 	if (ret) {
 		snapshot_place_end(p);
 		return ret;
 	}
 	snapshot_reached(job, "temporary directory");
-	sweep(p);
 	return 0;
 }
 
@@ -420,25 +444,12 @@ static void take_back(struct snapshot_place *p, bool exchanged)
 		p->ours = !renameat(p->parent, p->name, p->parent, p->temp);
 }
 
-/* Until the descriptor is closed. */
-static int lock_parent(const struct snapshot_place *p, struct fail *why)
-{
-	for (unsigned int i = 0; i < LOCK_WAITS; i++) {
-		if (!flock(p->parent, LOCK_EX | LOCK_NB) ||
-		    errno != EWOULDBLOCK)
-			return 0;
-		usleep(LOCK_WAIT_US);
-	}
-	return fail(why, -EBUSY, "snapshot %s: somebody keeps the directory "
-		    "above locked", p->job->path);
-}
-
 int snapshot_place_commit(struct snapshot_place *p, struct fail *why)
 {
 	int old = -1;
-	int ret = lock_parent(p, why);
+	int ret = lock_parent(p, LOCK_WAIT_MS, why);
 
-	if (ret)
+	if (ret < 0)
 		return ret;
 	ret = 1;
 	for (unsigned int i = 0; i < ATTEMPTS && ret == 1; i++) {
@@ -467,6 +478,7 @@ int snapshot_place_commit(struct snapshot_place *p, struct fail *why)
 	}
 	if (old >= 0)
 		close(old);
+	dir_lock_release(&p->lock);
 	return ret;
 }
 

@@ -33,7 +33,7 @@ grown()
 # All of this snapshot's files are written, beside the place it goes to.
 written()
 {
-	set -- "${1%/*}/.${1##*/}.tmp-"*/manifest
+	set -- "${1%/*}/.${1##*/}.wherry-"*/manifest
 	[ -s "$1" ]
 }
 
@@ -104,11 +104,11 @@ check "at the end of its numbers" \
 	test "$(tail -n 1 "$work/out")" = "$(tail -n 1 "$work/want")"
 
 # A save ends by a rename under a lock on the directory above. It waits while
-# somebody else holds that, ten seconds at most.
+# another process of the same user holds that, a minute at most.
 mkdir "$work/slow"
 start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
 check "a fourth guest runs" wait_for has_lines "$work/out" 1
-exec 9<"$work/slow"
+exec 9>"$work/slow/.wherry-lock-$(id -u)"
 flock 9
 ctl snapshot-save "path=$work/slow/held" >"$work/answer" 2>&1 9<&- &
 saver=$!

@@ -54,6 +54,7 @@ state_tests = \
 	tests/unit/virtio_state_version \
 	tests/unit/virtio_state_write \
 	tests/unit/vmm_manifest \
+	tests/unit/vmm_snapshot_among \
 	tests/unit/vmm_snapshot_crash \
 	tests/unit/vmm_snapshot_extent \
 	tests/unit/vmm_snapshot_open \
@@ -63,7 +64,7 @@ TESTS += $(state_tests)
 state_bed = tests/unit/virtio_state_bed.c tests/unit/virtio_state_bed.h
 snapshot_bed = tests/unit/vmm_snapshot_bed.c tests/unit/vmm_snapshot_bed.h
 state_libs = libunit.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
-snapshot_libs = libunit.a libvmm.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
+snapshot_libs = libunit.a libvmm.a libdevices.a libvirtio.a $(CHECK_LIBS) $(FDT_LIBS)
 tests_unit_virtio_state_SOURCES = tests/unit/virtio_state.c $(state_bed)
 tests_unit_virtio_state_LDADD = $(state_libs)
 tests_unit_virtio_state_version_SOURCES = tests/unit/virtio_state_version.c $(state_bed)
@@ -72,6 +73,8 @@ tests_unit_virtio_state_write_SOURCES = tests/unit/virtio_state_write.c $(state_
 tests_unit_virtio_state_write_LDADD = $(state_libs)
 tests_unit_vmm_manifest_SOURCES = tests/unit/vmm_manifest.c
 tests_unit_vmm_manifest_LDADD = $(snapshot_libs)
+tests_unit_vmm_snapshot_among_SOURCES = tests/unit/vmm_snapshot_among.c $(snapshot_bed)
+tests_unit_vmm_snapshot_among_LDADD = $(snapshot_libs)
 tests_unit_vmm_snapshot_crash_SOURCES = tests/unit/vmm_snapshot_crash.c $(snapshot_bed)
 tests_unit_vmm_snapshot_crash_LDADD = $(snapshot_libs)
 tests_unit_vmm_snapshot_extent_SOURCES = \

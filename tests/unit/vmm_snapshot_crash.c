@@ -76,7 +76,8 @@ START_TEST(save_killed_leaves_the_old_one_or_the_new)
 	status = save_and_die(steps[_i]);
 	ck_assert(WIFSIGNALED(status));
 	ck_assert_int_eq(fixture_saved("snap"), _i < RENAME ? 1 : 2);
-	ck_assert_uint_eq(fixture_entries(), 2);
+	/* From the rename on it held the lock, which is a file. */
+	ck_assert_uint_eq(fixture_entries(), _i < RENAME ? 2 : 3);
 	/* Somebody tries again. */
 	fixture_generation(3);
 	ck_assert_int_eq(fixture_save(), 0);
@@ -190,10 +191,13 @@ static void make_stale(const char *folder)
 	fixture_write_file(name, "left", 4);
 }
 
-START_TEST(stale_temporary_directory_is_removed)
+/* Whatever they were to be called. */
+START_TEST(stale_temporary_directories_are_removed)
 {
-	make_stale(".snap.tmp-0123ab");
-	ck_assert_int_eq(mkdir(".snap.tmp-0123ac", 0700), 0);
+	make_stale(".snap.wherry-0123ab");
+	make_stale(".other one.wherry-0123ab");
+	make_stale("..wherry-0123ab.wherry-0123ab");
+	ck_assert_int_eq(mkdir(".x.wherry-0123ac", 0700), 0);
 	ck_assert_int_eq(fixture_save(), 0);
 	ck_assert_uint_eq(fixture_entries(), 1);
 }
@@ -203,11 +207,11 @@ START_TEST(temporary_directory_in_use_is_left_alone)
 {
 	int fd;
 
-	make_stale(".snap.tmp-0123ab");
-	fd = open(".snap.tmp-0123ab", O_RDONLY | O_DIRECTORY);
+	make_stale(".snap.wherry-0123ab");
+	fd = open(".snap.wherry-0123ab", O_RDONLY | O_DIRECTORY);
 	ck_assert_int_eq(flock(fd, LOCK_EX), 0);
 	ck_assert_int_eq(fixture_save(), 0);
-	ck_assert_int_eq(access(".snap.tmp-0123ab/memory", F_OK), 0);
+	ck_assert_int_eq(access(".snap.wherry-0123ab/memory", F_OK), 0);
 	close(fd);
 }
 END_TEST
@@ -215,9 +219,10 @@ END_TEST
 START_TEST(what_only_looks_temporary_is_left_alone)
 {
 	static const char *const names[] = {
-		".other.tmp-0123ab", ".snap.tmp-0123abc", ".snap.tmp-0123a",
-		".snap.tmp-0123aZ", "snap.tmp-0123ab", ".snap.tmp-",
-		".snap2.tmp-0123ab", ".snap.tmp-0123a.",
+		".wherry-0123ab", ".snap.wherry-0123abc",
+		".snap.wherry-0123a", ".snap.wherry-0123aZ",
+		"snap.wherry-0123ab", ".snap.wherry-", ".snap.tmp-0123ab",
+		".snap.wherry-0123a.",
 	};
 
 	make_stale(names[_i]);
@@ -227,16 +232,27 @@ START_TEST(what_only_looks_temporary_is_left_alone)
 }
 END_TEST
 
+START_TEST(temporary_directory_of_another_user_is_left_alone)
+{
+	if (geteuid())
+		return;
+	make_stale(".snap.wherry-0123ab");
+	ck_assert_int_eq(chown(".snap.wherry-0123ab", 65534, 65534), 0);
+	ck_assert_int_eq(fixture_save(), 0);
+	ck_assert_int_eq(access(".snap.wherry-0123ab/memory", F_OK), 0);
+}
+END_TEST
+
 START_TEST(temporary_directory_with_foreign_files_is_left_alone)
 {
-	make_stale(".snap.tmp-0123ab");
-	fixture_write_file(".snap.tmp-0123ab/thesis.tex", "42", 2);
-	fixture_write_file(".snap.tmp-0123ac", "a file", 6);
-	ck_assert_int_eq(symlink(".", ".snap.tmp-0123ad"), 0);
+	make_stale(".snap.wherry-0123ab");
+	fixture_write_file(".snap.wherry-0123ab/thesis.tex", "42", 2);
+	fixture_write_file(".snap.wherry-0123ac", "a file", 6);
+	ck_assert_int_eq(symlink(".", ".snap.wherry-0123ad"), 0);
 	ck_assert_int_eq(fixture_save(), 0);
-	ck_assert_int_eq(access(".snap.tmp-0123ab/memory", F_OK), 0);
-	ck_assert_int_eq(access(".snap.tmp-0123ab/thesis.tex", F_OK), 0);
-	ck_assert_int_eq(access(".snap.tmp-0123ac", F_OK), 0);
+	ck_assert_int_eq(access(".snap.wherry-0123ab/memory", F_OK), 0);
+	ck_assert_int_eq(access(".snap.wherry-0123ab/thesis.tex", F_OK), 0);
+	ck_assert_int_eq(access(".snap.wherry-0123ac", F_OK), 0);
 	ck_assert_uint_eq(fixture_entries(), 4);
 }
 END_TEST
@@ -298,9 +314,10 @@ int main(void)
 		UNIT_TEST(save_killed_at_any_moment_leaves_a_whole_one),
 		UNIT_TEST(savers_to_one_path_do_not_disturb_each_other),
 		UNIT_TEST(snapshot_opens_while_it_is_replaced),
-		UNIT_TEST(stale_temporary_directory_is_removed),
+		UNIT_TEST(stale_temporary_directories_are_removed),
 		UNIT_TEST(temporary_directory_in_use_is_left_alone),
 		UNIT_LOOP(what_only_looks_temporary_is_left_alone, 8),
+		UNIT_TEST(temporary_directory_of_another_user_is_left_alone),
 		UNIT_TEST(temporary_directory_with_foreign_files_is_left_alone),
 		UNIT_TEST(foreign_directory_made_meanwhile_is_not_replaced),
 		UNIT_TEST(snapshot_made_meanwhile_is_replaced),

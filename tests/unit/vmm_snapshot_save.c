@@ -359,11 +359,11 @@ START_TEST(too_long_a_name_is_refused)
 	char path[PATH_MAX + 10];
 
 	memset(path, 'n', sizeof(path));
-	path[244] = '\0';
+	path[241] = '\0';
 	fixture.path = path;
 	ck_assert_int_eq(fixture_save(), -ENAMETOOLONG);
 	ck_says(&fixture.why, "too long");
-	path[243] = '\0';
+	path[240] = '\0';
 	ck_assert_int_eq(fixture_save(), 0);
 	memset(path, '/', sizeof(path) - 2);
 	path[sizeof(path) - 2] = 'n';
