@@ -13,6 +13,7 @@ libvmm_a_SOURCES = \
 	vmm/deadline.h \
 	vmm/descriptors.c vmm/descriptors.h \
 	vmm/gate_events.c vmm/gate_events.h \
+	vmm/image.c vmm/image.h \
 	vmm/inspect.c vmm/inspect.h \
 	vmm/json_stream.c vmm/json_stream.h \
 	vmm/machine.c vmm/machine.h \

@@ -55,10 +55,29 @@ static void on_vm_event(void *opaque, enum vm_event event)
 	(void)n;
 }
 
+/* Was the file changed that the guest's memory is a mapping of? */
+static bool image_changed(const struct machine *m, struct fail *why)
+{
+	return m->vm.memory_private && image_check(&m->vm.image, why);
+}
+
+/* What it does without is no longer its own doing. */
+static void memory_lost(struct machine *m)
+{
+	struct fail why;
+
+	if (!image_changed(m, &why))
+		fail(&why, -EIO, "snapshot %s: memory: cannot be read any more",
+		     m->vm.image.name);
+	log_error("the guest cannot go on: %s", why.text);
+	m->host->ended(m->host->opaque, MACHINE_EXIT_ERROR, "host-error");
+}
+
 static void on_events(struct loop_source *source, uint32_t events)
 {
 	struct machine *m = loop_owner(source, struct machine, events);
 	unsigned int event = atomic_load(&m->event);
+	struct fail why;
 
 	(void)events;
 	loop_remove(m->loop, source);
@@ -75,8 +94,15 @@ static void on_events(struct loop_source *source, uint32_t events)
 			       "guest-reset");
 		break;
 	case VM_EVENT_CRASH:
+		if (image_changed(m, &why)) {
+			memory_lost(m);
+			break;
+		}
 		m->host->ended(m->host->opaque, MACHINE_EXIT_ERROR,
 			       "guest-panic");
+		break;
+	case VM_EVENT_MEMORY:
+		memory_lost(m);
 		break;
 	}
 }
@@ -180,6 +206,10 @@ static int restore(struct machine *m, const char *path, struct fail *why)
 	struct snapshot snapshot;
 	int err;
 
+	m->image_name = strdup(path);
+	if (!m->image_name)
+		return fail(why, -ENOMEM, "restore %s: out of memory", path);
+	m->vm.image.name = m->image_name;
 	err = snapshot_open(path, &snapshot, why);
 	if (err)
 		return err;
@@ -196,6 +226,9 @@ static int restore(struct machine *m, const char *path, struct fail *why)
 	built = now_us();
 	if (!err)
 		err = machine_load(m, &snapshot.root, why);
+	/* Loading has looked at memory. */
+	if (!err)
+		err = image_check(&m->vm.image, why);
 	snapshot_close(&snapshot);
 	if (err)
 		return fail_within(why, err, "restore %s", path);
@@ -296,5 +329,6 @@ void machine_free(struct machine *m)
 		loop_remove(m->loop, &m->events);
 		close(m->events.fd);
 	}
+	free(m->image_name);
 	free(m);
 }

@@ -76,6 +76,7 @@ struct machine_task;
  *     completed by the snapshot
  * @vsock_host: options.vsock.host
  * @gate_events: tells of its gate, from machine_announce() on
+ * @image_name: of the snapshot that it was restored from; NULL: it was not
  * @heir: another machine has console, host sockets and capture still
  * @events: eventfd: a vCPU has reported something
  * @event: enum vm_event + 1 that was reported; atomic
@@ -102,6 +103,7 @@ struct machine {
 	struct vsock_device_options vsock_device;
 	struct vsock_unix_options vsock_host;
 	struct gate_events gate_events;
+	char *image_name;
 	bool heir;
 	struct loop_source events;
 	atomic_uint event;

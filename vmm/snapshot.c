@@ -300,6 +300,18 @@ void snapshot_close(struct snapshot *snapshot)
 	snapshot->state = NULL;
 }
 
+/* What is missing would pass for a hole. */
+static int check_whole(const struct snapshot *snapshot, struct fail *why)
+{
+	struct stat st;
+
+	if (fstat(snapshot->memory_fd, &st))
+		return fail(why, -errno, SNAPSHOT_MEMORY ": %s",
+			    strerror(errno));
+	return (uint64_t)st.st_size == snapshot->memory_size ? 0 :
+	       fail(why, -EIO, SNAPSHOT_MEMORY ": shorter than it was");
+}
+
 int snapshot_verify(const struct snapshot *snapshot,
 		    snapshot_progress_fn *progress, void *opaque,
 		    struct fail *why)
@@ -333,6 +345,8 @@ int snapshot_verify(const struct snapshot *snapshot,
 		at = hole;
 	}
 	free(buffer);
+	if (!ret)
+		ret = check_whole(snapshot, why);
 	if (ret)
 		return ret;
 	return check_crc(manifest_find_file(&snapshot->manifest,

@@ -15,6 +15,7 @@
 #include "virtio/fail.h"
 #include "virtio/memory.h"
 #include "virtio/state.h"
+#include "vmm/image.h"
 #include "vmm/manifest.h"
 
 /**
@@ -67,7 +68,8 @@ typedef int snapshot_progress_fn(void *opaque, enum snapshot_phase phase,
  * @memory_fd: what @memory is a mapping of, regions in order, back to back
  *     (vm.memory_fd), or -1. With it, memory that the guest never touched is
  *     neither read nor, by being read, allocated
- * @memory_private: the mapping is private: what was written to is not there
+ * @image: the mapping is a private one of this: what was written to is not
+ *     there; NULL: it is not. One that was changed meanwhile is not saved
  * @copied: called when @memory has been copied, before the long wait for
  *     stable storage: the guest may run on. Not called when that fails; NULL:
  *     not called
@@ -81,7 +83,7 @@ struct snapshot_job {
 	size_t state_len;
 	const struct guest_memory *memory;
 	int memory_fd;
-	bool memory_private;
+	const struct image *image;
 	void (*copied)(void *opaque);
 	snapshot_progress_fn *progress;
 	void (*reached)(void *opaque, const char *step);

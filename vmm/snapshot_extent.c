@@ -36,7 +36,7 @@ void snapshot_extents_begin(struct snapshot_extents *e,
 			    const struct snapshot_job *job)
 {
 	*e = (struct snapshot_extents){ .fd = job->memory_fd, .pagemap = -1 };
-	if (e->fd < 0 || !job->memory_private)
+	if (e->fd < 0 || !job->image)
 		return;
 	e->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (e->pagemap < 0)

@@ -140,14 +140,30 @@ static size_t run_length(const uint8_t *p, size_t len, bool *zero)
 	return run;
 }
 
+/*
+ * What is missing from the file that memory is a mapping of reads as zeros, or
+ * looks like a hole: only the file tells.
+ */
+static int check_image(const struct save *s)
+{
+	const struct image *image = s->job->image;
+	int ret = image ? image_check(image, s->why) : 0;
+
+	return ret ? fail_within(s->why, ret, "snapshot %s: not saved",
+				 s->job->path) : 0;
+}
+
 /* Not for each page: in steps of a chunk. */
 static int copied_up_to(struct save *s, uint64_t offset)
 {
 	int ret;
 
-	if (!s->job->progress || offset - s->told < CHUNK)
+	if (offset - s->told < CHUNK)
 		return 0;
 	s->told = offset;
+	ret = check_image(s);
+	if (ret || !s->job->progress)
+		return ret;
 	ret = s->job->progress(s->job->opaque, SNAPSHOT_COPYING, offset,
 			       guest_memory_total(s->job->memory));
 	return ret ? fail(s->why, ret, "snapshot %s: given up: %s",
@@ -259,12 +275,17 @@ static int write_memory(struct save *s)
 		return ret;
 	if (ftruncate(fd, total))
 		ret = file_fail(s, SNAPSHOT_MEMORY, "extend");
+	if (!ret)
+		ret = check_image(s);
 	snapshot_extents_begin(&s->extents, s->job);
 	for (unsigned int i = 0; i < memory->count && !ret; i++) {
 		ret = write_region(s, fd, &memory->region[i], start);
 		start += memory->region[i].size;
 	}
 	snapshot_extents_end(&s->extents);
+	/* Whatever else went wrong: that would be why. */
+	if (check_image(s))
+		ret = -EIO;
 	if (!ret && s->job->copied)
 		s->job->copied(s->job->opaque);
 	s->crc = crc32c_zeros(s->crc, s->zeros);

@@ -273,6 +273,11 @@ static enum vcpu_next enter(struct vcpu *vcpu)
 		return NEXT_RUN;
 	if (errno == EINTR)
 		return NEXT_LOOK;
+	/* Memory that cannot be had; the loop finds out why, and says it. */
+	if (errno == EFAULT && vcpu->vm->memory_private) {
+		vm_report(vcpu->vm, VM_EVENT_MEMORY);
+		return NEXT_DIE;
+	}
 	log_error("vCPU %u: KVM_RUN: %s", vcpu->id, strerror(errno));
 	return crash(vcpu);
 }

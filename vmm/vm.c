@@ -152,8 +152,10 @@ static void unmap_memory(struct vm *vm)
 	for (unsigned int i = 0; i < vm->memory.count; i++) {
 		struct guest_region *region = &vm->memory.region[i];
 
-		if (region->host)
+		if (region->host) {
+			image_unguard(region->host);
 			munmap(region->host, region->size);
+		}
 		region->host = NULL;
 	}
 	vm->memory.count = 0;
@@ -202,20 +204,24 @@ static int make_memfd(uint64_t size, struct fail *why)
 }
 
 /* Return: a descriptor of our own. */
-static int take_image(int fd, uint64_t size, struct fail *why)
+static int take_image(struct vm *vm, int fd, uint64_t size, struct fail *why)
 {
-	struct stat st;
-	int own;
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int err;
 
-	if (fstat(fd, &st) < 0)
-		return fail(why, -errno, "memory image: %s", strerror(errno));
-	if ((uint64_t)st.st_size != size)
-		return fail(why, -EINVAL, "memory image: %" PRId64
-			    " bytes, expected %" PRIu64, (int64_t)st.st_size,
-			    size);
-	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return own >= 0 ? own : fail(why, -errno, "memory image: %s",
-				     strerror(errno));
+	if (own < 0)
+		return fail(why, -errno, "memory: %s", strerror(errno));
+	err = image_init(&vm->image, vm->image.name, own, size, why);
+	if (!err)
+		return own;
+	close(own);
+	return err;
+}
+
+/* In a signal handler. */
+static void memory_is_lost(void *opaque)
+{
+	vm_report(opaque, VM_EVENT_MEMORY);
 }
 
 static void advise_memory(const struct guest_region *region, bool fresh)
@@ -249,6 +255,13 @@ static int map_region(struct vm *vm, unsigned int slot, uint64_t offset,
 		return fail(why, -errno, "guest memory of %" PRIu64 " MiB: %s",
 			    region->size >> 20, strerror(errno));
 	region->host = host;
+	if (vm->memory_private) {
+		int err = image_guard(host, region->size, memory_is_lost, vm,
+				      why);
+
+		if (err)
+			return err;
+	}
 	advise_memory(region, !vm->memory_private);
 	kvm_region.userspace_addr = (uintptr_t)host;
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &kvm_region) < 0)
@@ -269,7 +282,7 @@ int vm_map_memory(struct vm *vm, uint64_t size, int image_fd,
 			    " bytes: expected a multiple of 4096", size);
 	arch_memory_layout(size, &vm->memory);
 	vm->memory_private = image_fd >= 0;
-	vm->memory_fd = vm->memory_private ? take_image(image_fd, size, why) :
+	vm->memory_fd = vm->memory_private ? take_image(vm, image_fd, size, why) :
 					     make_memfd(size, why);
 	err = vm->memory_fd < 0 ? vm->memory_fd : 0;
 	for (unsigned int i = 0; !err && i < vm->memory.count; i++) {

@@ -11,17 +11,22 @@
 #include "devices/bus.h"
 #include "virtio/fail.h"
 #include "virtio/memory.h"
+#include "vmm/image.h"
 #include "vmm/vcpu.h"
 
 #define VM_CPUS_MAX 8
 
 /**
- * enum vm_event - what a vCPU thread reports about the guest as a whole
+ * enum vm_event - what is reported about the guest as a whole
  * @VM_EVENT_RESET: the guest asked for a reset
  * @VM_EVENT_POWEROFF: the guest powered itself off
  * @VM_EVENT_CRASH: triple fault or KVM internal error; vCPU dumped to the log
+ * @VM_EVENT_MEMORY: part of its memory is gone: vm.image is not what it was, or
+ *     cannot be read
  */
-enum vm_event { VM_EVENT_RESET, VM_EVENT_POWEROFF, VM_EVENT_CRASH };
+enum vm_event {
+	VM_EVENT_RESET, VM_EVENT_POWEROFF, VM_EVENT_CRASH, VM_EVENT_MEMORY,
+};
 
 /**
  * enum vm_clock - what the guest's clocks do about time in which it does not
@@ -40,6 +45,7 @@ struct arch_vm;
  * @memory: RAM as the devices see it
  * @memory_fd: what all RAM maps, regions in order: a memfd, or an image
  * @memory_private: it is an image: what the guest writes does not go there
+ * @image: which one, if so
  * @cpus: how many vCPUs
  * @vcpu: the vCPUs
  * @mmio: who answers KVM_EXIT_MMIO
@@ -48,7 +54,8 @@ struct arch_vm;
  * @clock: --clock
  * @force: --force: load onto a CPU that is not what the guest was told
  * @reported: an event was reported; atomic, vm_report() alone
- * @event: any thread: something happened to the guest; must not block
+ * @event: any thread, and in a signal handler: something happened to the guest;
+ *     must not block
  * @opaque: handed to @event
  */
 struct vm {
@@ -57,6 +64,7 @@ struct vm {
 	struct guest_memory memory;
 	int memory_fd;
 	bool memory_private;
+	struct image image;
 	unsigned int cpus;
 	struct vcpu vcpu[VM_CPUS_MAX];
 	struct bus mmio;
@@ -94,13 +102,13 @@ int vm_require(struct vm *vm, const struct vm_capability *list,
  * vm_report() - tell vm->event what became of the guest, the first time only
  *
  * Whatever follows (other vCPUs failing because one did, a guest that writes
- * the power register twice) is dropped. Context: any thread.
+ * the power register twice) is dropped. Context: any thread, signal handlers.
  */
 void vm_report(struct vm *vm, enum vm_event event);
 
 /**
  * vm_create() - open KVM, make the VM, its irqchip and its vCPUs; no RAM yet
- * @vm: zeroed, with event, opaque, clock and force set
+ * @vm: zeroed, with event, opaque, clock, force and image.name set
  * @cpus: 1 .. VM_CPUS_MAX
  *
  * Errors name what is missing and what to do (no /dev/kvm: load kvm-intel or

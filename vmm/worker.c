@@ -159,13 +159,20 @@ void worker_finish(struct worker *w)
 	end(w);
 }
 
-/* Signals are for the threads that were there before. */
+/*
+ * Signals are for the threads that were there before, but the CPU's faults are
+ * its own: SIGBUS has a handler (image.c).
+ */
 static int start_thread(struct worker *w)
 {
 	sigset_t all, old;
 	int err;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGFPE);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&w->thread, NULL, worker_thread, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

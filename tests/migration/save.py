@@ -105,11 +105,11 @@ class Save(Results):
         self.result(not why, "a save killed at any moment leaves the old "
                     "snapshot or the new one, whole", why)
         guest = self.boot("after", "64M")
-        reply = guest.ask("snapshot-save", path=path)
+        reply = guest.ask("snapshot-save", path=self.path("another"))
         left = [name for name in os.listdir(self.work)
                 if "killed" in name and name != "killed"]
         self.result("return" in (reply or {}) and not left,
-                    "the next save works, and clears away what was left",
+                    "the next save there works, and clears away what was left",
                     [reply, left])
         guest.ask("quit")
         guest.wait()

@@ -53,6 +53,7 @@ state_tests = \
 	tests/unit/virtio_state \
 	tests/unit/virtio_state_version \
 	tests/unit/virtio_state_write \
+	tests/unit/vmm_image \
 	tests/unit/vmm_manifest \
 	tests/unit/vmm_snapshot_among \
 	tests/unit/vmm_snapshot_crash \
@@ -71,6 +72,8 @@ tests_unit_virtio_state_version_SOURCES = tests/unit/virtio_state_version.c $(st
 tests_unit_virtio_state_version_LDADD = $(state_libs)
 tests_unit_virtio_state_write_SOURCES = tests/unit/virtio_state_write.c $(state_bed)
 tests_unit_virtio_state_write_LDADD = $(state_libs)
+tests_unit_vmm_image_SOURCES = tests/unit/vmm_image.c
+tests_unit_vmm_image_LDADD = $(snapshot_libs)
 tests_unit_vmm_manifest_SOURCES = tests/unit/vmm_manifest.c
 tests_unit_vmm_manifest_LDADD = $(snapshot_libs)
 tests_unit_vmm_snapshot_among_SOURCES = tests/unit/vmm_snapshot_among.c $(snapshot_bed)
