@@ -7,6 +7,45 @@
 
 . "${0%/*}/lib.sh"
 
+# A guest prints numbers in order for hours, and is told to quit: however slow
+# this host is, it is there for what is to be done with it.
+
+# It has printed a few more lines, and quits.
+quits()
+{
+	wait_for grown "$(($(wc -c <"$work/out") + 45))" || return
+	ctl quit && ends
+}
+
+# from BYTES FILE: it has what is printed from there on
+from()
+{
+	tail -c "+$(($1 + 1))" "$work/want" | head -c "$(wc -c <"$2")" |
+		cmp - "$2"
+}
+
+# went_back BYTES: numbers up to some place, then those from BYTES on. Where
+# they first differ from going on, some digits may be the same.
+went_back()
+{
+	place=$(cmp -l "$work/out" "$work/want" 2>/dev/null |
+		awk '{ print $1; exit }')
+	[ -n "$place" ] || return
+	for same in 1 2 3 4 5 6 7 8 9; do
+		tail -c "+$((place - same + 1))" "$work/out" >"$work/rest"
+		from "$1" "$work/rest" && return
+	done
+	return 1
+}
+
+# in_order FILE: whatever it begins with, which may be half a line
+in_order()
+{
+	second=$(sed -n 2p "$1")
+	[ ${#second} -eq 8 ] || return
+	from "$((0x$second * 9 - $(head -n 1 "$1" | wc -c)))" "$1"
+}
+
 # ctl_fails WORDS COMMAND...: with status 1 and these words.
 ctl_fails()
 {
@@ -37,21 +76,15 @@ written()
 	[ -s "$1" ]
 }
 
-# The last lines are the numbers from 0 on, whatever came before.
-ends_with_numbers()
-{
-	tail -n "$(wc -l <"$work/want")" "$work/out" | diff "$work/want" -
-}
+awk 'BEGIN { for (i = 0; i < 65536; i++) printf "%08x\n", i }' >"$work/want"
 
-numbers 98 >"$work/want"
-
-start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+start run --kernel "$guests/tiny.elf" --append lffffff --memory 16M
 check "guest runs" wait_for has_lines "$work/out" 5
 ctl stop >/dev/null
-before=$(wc -c <"$work/out")
+saved=$(wc -c <"$work/out")
 check "it is saved" ctl snapshot-save "path=$work/saved"
 ctl cont >/dev/null
-check "it goes on" wait_for grown "$((before + 45))"
+check "it goes on" wait_for grown "$((saved + 45))"
 
 cp -r "$work/saved" "$work/damaged"
 printf X | dd of="$work/damaged/state.dtb" bs=1 seek=99 conv=notrunc 2>/dev/null
@@ -65,33 +98,30 @@ check "it is running" says query-status '"running"'
 
 check "it is put back to where it was saved" \
 	ctl snapshot-load "path=$work/saved"
-check "it powers off: status 0" ends
-{
-	head -c "$before" "$work/out"
-	tail -c "$((152 * 9 - before))" "$work/out"
-} >"$work/whole"
-check "it went on from there" diff "$work/want" "$work/whole"
-check "it printed some of it twice" test "$(wc -l <"$work/out")" -gt 152
+check "it quits: status 0" quits
+check "it went on from there" went_back "$saved"
 
-start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+start run --kernel "$guests/tiny.elf" --append lffffff --memory 16M
 check "another guest runs" wait_for has_lines "$work/out" 5
 ctl stop >/dev/null
+stopped=$(wc -c <"$work/out")
 check "it is put back while stopped" ctl snapshot-load "path=$work/saved"
 check "and stays so" says query-status '"paused"'
 check "it is reset" ctl system_reset
 check "and stays stopped" says query-status '"prelaunch"'
 ctl cont >/dev/null
-check "it powers off: status 0" ends
-check "it had begun anew" ends_with_numbers
+check "it quits: status 0" quits
+tail -c "+$((stopped + 1))" "$work/out" >"$work/rest"
+check "it had begun anew" from 0 "$work/rest"
 
-start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+start run --kernel "$guests/tiny.elf" --append lffffff --memory 16M
 check "a third guest runs" wait_for has_lines "$work/out" 5
 check "it is reset while it runs" ctl system_reset
-check "it powers off: status 0" ends
-check "it had begun anew" ends_with_numbers
+check "it quits: status 0" quits
+check "it had begun anew" went_back 0
 
 # Restored or not: a page that a guest never touched is not worth a byte.
-start run --kernel "$guests/tiny.elf" --append l98 --memory 2G
+start run --kernel "$guests/tiny.elf" --append lffffff --memory 2G
 check "a guest with 2 GiB runs" wait_for has_lines "$work/out" 1
 check "it is saved" ctl snapshot-save "path=$work/large"
 check "it is put back" ctl snapshot-load "path=$work/large"
@@ -99,14 +129,15 @@ check "and saved again" ctl snapshot-save "path=$work/large"
 check "which has taken no more memory than it needs" \
 	awk '/^VmRSS:/ { print; exit $2 > 262144 }' "/proc/$pid/status"
 check "and again put back" ctl snapshot-load "path=$work/large"
-check "it powers off: status 0" ends
-check "at the end of its numbers" \
-	test "$(tail -n 1 "$work/out")" = "$(tail -n 1 "$work/want")"
+before=$(wc -c <"$work/out")
+check "it quits: status 0" quits
+tail -c "+$((before + 1))" "$work/out" >"$work/rest"
+check "it had gone on with its numbers" in_order "$work/rest"
 
 # A save ends by a rename under a lock on the directory above. It waits while
 # another process of the same user holds that, a minute at most.
 mkdir "$work/slow"
-start run --kernel "$guests/tiny.elf" --append l98 --memory 16M
+start run --kernel "$guests/tiny.elf" --append lffffff --memory 16M
 check "a fourth guest runs" wait_for has_lines "$work/out" 1
 exec 9>"$work/slow/.wherry-lock-$(id -u)"
 flock 9
@@ -128,13 +159,12 @@ flock -u 9
 exec 9<&-
 check "the save ends well" wait "$saver"
 check "its snapshot is whole" ctl snapshot-verify "path=$work/slow/held"
-check "the guest powers off: status 0" ends
-check "it has lost nothing" diff "$work/want" "$work/out"
+check "the guest quits: status 0" quits
+check "it has lost nothing" from 0 "$work/out"
 start restore "$work/slow/held"
-check "the snapshot runs: status 0" ends
-tail -c "$(wc -c <"$work/out")" "$work/want" >"$work/rest"
-check "it goes on with what came next" cmp "$work/rest" "$work/out"
-check "it is not at the end yet" test -s "$work/out"
+check "the snapshot runs" wait_for has_lines "$work/out" 3
+check "it quits: status 0" quits
+check "it went on with its numbers" in_order "$work/out"
 
 start restore --incoming
 check "a process waits for a snapshot" wait_for test -S "$work/control"
@@ -146,19 +176,15 @@ check "a damaged snapshot is refused" \
 check "it waits on" says query-status '"inmigrate"'
 check "nor can it be reset" ctl_fails "no machine yet" system_reset
 check "a good one is loaded" ctl snapshot-load "path=$work/saved"
-check "it powers off: status 0" ends
-{
-	head -c "$before" "$work/want"
-	cat "$work/out"
-} >"$work/whole"
-check "it went on from there" diff "$work/want" "$work/whole"
+check "it quits: status 0" quits
+check "it went on from there" from "$saved" "$work/out"
 
 start restore "$work/saved" --paused
 check "a guest is restored" wait_for test -S "$work/control"
 check "it cannot be reset: nobody knows its kernel" \
 	ctl_fails "no kernel to boot" system_reset
-check "it ends" ctl quit
-check "with status 0" ends
+ctl quit >/dev/null
+check "it ends: status 0" ends
 
 echo "1..$number"
 exit "$failed"
