@@ -25,16 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "devices/monotonic.h"
+
 #define PAUSE_MS	10u
 #define NAME_SIZE	sizeof(DIR_LOCK_NAME "4294967295")
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
 
 static void lock_name(char name[NAME_SIZE])
 {
@@ -116,7 +110,7 @@ int dir_lock_take(struct dir_lock *lock, int dir, unsigned int wait_ms,
 	static const struct timespec pause = {
 		.tv_nsec = PAUSE_MS * 1000000,
 	};
-	uint64_t end = now_ms() + wait_ms;
+	uint64_t end = monotonic_ms() + wait_ms;
 	char name[NAME_SIZE];
 	int ret;
 
@@ -126,7 +120,7 @@ int dir_lock_take(struct dir_lock *lock, int dir, unsigned int wait_ms,
 		ret = try_lock(dir, name, &lock->fd, why);
 		if (ret == -EAGAIN)
 			continue;
-		if (ret != -EBUSY || now_ms() >= end)
+		if (ret != -EBUSY || monotonic_ms() >= end)
 			return ret;
 		nanosleep(&pause, NULL);
 	}

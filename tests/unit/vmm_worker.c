@@ -5,6 +5,7 @@
 #include "vmm/worker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <semaphore.h>
 #include <string.h>
 
@@ -79,6 +80,29 @@ START_TEST(the_end_is_heard_once_by_the_loop)
 	ck_assert_int_eq(worker.result, -EIO);
 	ck_assert_int_eq(loop_run_once(loop, 0), 0);
 	ck_assert_uint_eq(done, 1);
+}
+END_TEST
+
+static int count_blocked(struct worker *w)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+	sigset_t mask;
+	int blocked = 0;
+
+	(void)w;
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	for (unsigned int i = 0; i < UNIT_COUNT(faults); i++)
+		blocked += sigismember(&mask, faults[i]);
+	return blocked + 10 * (sigismember(&mask, SIGTERM) +
+			       sigismember(&mask, SIGCHLD));
+}
+
+/* A fault that is blocked is the end of the process. */
+START_TEST(signals_are_for_others_but_faults_are_its_own)
+{
+	start(count_blocked, 0);
+	await_done();
+	ck_assert_int_eq(worker.result, 20);
 }
 END_TEST
 
@@ -183,6 +207,7 @@ int main(void)
 {
 	const struct unit_case cases[] = {
 		UNIT_TEST(the_end_is_heard_once_by_the_loop),
+		UNIT_TEST(signals_are_for_others_but_faults_are_its_own),
 		UNIT_TEST(waiting_for_a_release_ends_with_the_work_too),
 		UNIT_TEST(what_was_done_before_the_release_is_seen_after_it),
 		UNIT_TEST(progress_is_told_in_order_and_before_the_end),
