@@ -7,19 +7,10 @@
 
 . "${0%/*}/lib.sh"
 
-ctl()
+# restored SNAPSHOT: paused
+restored()
 {
-	"$WHERRY" ctl "$work/control" "$@"
-}
-
-# restore SNAPSHOT: paused
-restore()
-{
-	rm -f "$work/out" "$work/err"
-	"$WHERRY" restore "$1" --paused --serial "file=$work/out" \
-		--control "$work/control" </dev/null >/dev/null 2>"$work/err" &
-	pid=$!
-	pids="$pids $pid"
+	start restore "$1" --paused
 	wait_for test -S "$work/control"
 }
 
@@ -31,49 +22,45 @@ refused()
 		"$work/said"
 }
 
-ends()
+fails()
 {
 	wait "$pid"
 	status=$?
-	status_is "$1"
+	status_is 1
 }
 
-"$WHERRY" run --kernel "$guests/tiny.elf" --append l98 --memory 16M \
-	--paused --control "$work/control" --serial none \
-	</dev/null >/dev/null 2>"$work/err" &
-pid=$!
-pids="$pids $pid"
+start run --kernel "$guests/tiny.elf" --append l98 --memory 16M --paused
 check "a guest waits" wait_for test -S "$work/control"
 check "it is saved" ctl snapshot-save "path=$work/whole"
 ctl quit >/dev/null
-wait "$pid"
+check "it ends" ends
 
 # Without a byte the guest has no page tables, with these it has no code.
 for bytes in 0 65536; do
 	rm -rf "$work/cut"
 	cp -r "$work/whole" "$work/cut"
-	check "a copy is restored" restore "$work/cut"
+	check "a copy is restored" restored "$work/cut"
 	truncate -s "$bytes" "$work/cut/memory"
 	check "cut off at $bytes bytes it is not saved" refused cut
 	check "nothing is where it was to be" test ! -e "$work/next"
 	check "it is there to be looked at" ctl query-status
 	ctl cont --wait SHUTDOWN >"$work/event" 2>&1
-	check "when it runs it ends: status 1" ends 1
+	check "when it runs it ends: status 1" fails
 	check "the snapshot is named, and what is wrong with it" err_has \
 		"snapshot $work/cut was changed.*: $bytes bytes, 16777216 exp"
 	check "whoever listens is told" grep -q '"host-error"' "$work/event"
 done
 cp -r "$work/whole" "$work/written"
-check "another copy is restored" restore "$work/written"
+check "another copy is restored" restored "$work/written"
 printf X | dd of="$work/written/memory" bs=1 seek=99 conv=notrunc 2>/dev/null
 check "with its memory written to it is not saved" refused written
 ctl quit >/dev/null
-check "it ends" ends 0
+check "it ends" ends
 
-check "one that nobody changed is restored" restore "$work/whole"
+check "one that nobody changed is restored" restored "$work/whole"
 check "and saved" ctl snapshot-save "path=$work/next"
 ctl cont >/dev/null
-check "and runs: status 0" ends 0
+check "and runs: status 0" ends
 
 echo "1..$number"
 exit "$failed"

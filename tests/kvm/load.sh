@@ -7,9 +7,6 @@
 
 . "${0%/*}/lib.sh"
 
-# A guest prints numbers in order for hours, and is told to quit: however slow
-# this host is, it is there for what is to be done with it.
-
 # It has printed a few more lines, and quits.
 quits()
 {
@@ -76,6 +73,8 @@ written()
 	[ -s "$1" ]
 }
 
+# A guest prints numbers in order for hours, and is told to quit: however slow
+# this host is, it is there for what is to be done with it.
 awk 'BEGIN { for (i = 0; i < 65536; i++) printf "%08x\n", i }' >"$work/want"
 
 start run --kernel "$guests/tiny.elf" --append lffffff --memory 16M
