@@ -41,7 +41,7 @@
 /* Held while a path is looked at and taken: not long. */
 #define LOCK_WAIT_MS	5000u
 
-/* Names beside the path; under the lock, so one serves all that are too long. */
+/* Names beside the path; the second serves those that are too long. */
 #define ASIDE_SUFFIX	".wherry"
 #define ASIDE_SHORT	".wherry-bind"
 #define ASIDE_SIZE	(UNIX_SOCKET_NAME_MAX + sizeof("." ASIDE_SUFFIX))

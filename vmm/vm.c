@@ -282,8 +282,8 @@ int vm_map_memory(struct vm *vm, uint64_t size, int image_fd,
 			    " bytes: expected a multiple of 4096", size);
 	arch_memory_layout(size, &vm->memory);
 	vm->memory_private = image_fd >= 0;
-	vm->memory_fd = vm->memory_private ? take_image(vm, image_fd, size, why) :
-					     make_memfd(size, why);
+	vm->memory_fd = vm->memory_private ?
+		take_image(vm, image_fd, size, why) : make_memfd(size, why);
 	err = vm->memory_fd < 0 ? vm->memory_fd : 0;
 	for (unsigned int i = 0; !err && i < vm->memory.count; i++) {
 		err = map_region(vm, i, offset, why);
