@@ -264,7 +264,7 @@ START_TEST(image_of_another_size_is_refused)
 	ck_assert_int_lt(vm_map_memory(&second, UINT64_C(8) << 20, fd, &why),
 			 0);
 	ck_assert_str_eq(why.text,
-			 "memory image: 16777216 bytes, expected 8388608");
+			 "memory: 16777216 bytes, 8388608 expected");
 	ck_assert_uint_eq(second.memory.count, 0);
 	vm_destroy(&second);
 	close(fd);
