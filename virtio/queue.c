@@ -556,3 +556,10 @@ void virtq_disarm(struct virtq *q)
 	if (q->ready && !q->event_idx)
 		store16(&q->used->flags, VIRTQ_USED_F_NO_NOTIFY);
 }
+
+bool virtq_heeded(const struct virtq *q, uint16_t idx)
+{
+	if (!q->ready)
+		return false;
+	return !q->event_idx || (int16_t)(load16(used_event(q)) - idx) >= 0;
+}

@@ -301,4 +301,13 @@ bool virtq_arm_after(struct virtq *q, uint16_t idx);
  */
 void virtq_disarm(struct virtq *q);
 
+/**
+ * virtq_heeded() - has the driver looked at what is used up to index @idx?
+ *
+ * With EVENT_IDX it says how far it has looked whenever it re-enables
+ * notifications, in used_event. Without, nothing does, and it has as far as is
+ * known. Return: false too when the queue is not ready.
+ */
+bool virtq_heeded(const struct virtq *q, uint16_t idx);
+
 #endif

@@ -32,6 +32,11 @@
  *     cache does, and on one CPU device and guest, who wake each other, would
  *     fill them before the programs that read them get to run.
  *
+ *  7. Whoever asks, by CREDIT_REQUEST, is told of all there is, and of each news
+ *     until it sends again: there are drivers that send nothing until a whole
+ *     packet fits, ask once, and would wait for ever for the rest of a share.
+ *     Linux does not ask.
+ *
  * A connection that was idle still has a whole window: it takes effect when
  * that is used. A message longer than a share takes several: what is held back
  * is of what the host has taken before, so the whole window can always be had.
@@ -108,6 +113,8 @@ static uint32_t news_for(const struct vsock_conn *conn)
 	uint32_t most = window_of(conn) - vsock_credit_share(conn);
 	uint32_t news = conn->fwd_cnt - conn->fwd_told;
 
+	if (conn->credit.asked)
+		return news;
 	/* What the guest is to believe under way, for the rest to be a share. */
 	if (under_way <= most)
 		return 0;
@@ -222,6 +229,8 @@ void vsock_credit_used(struct vsock_conn *conn, uint32_t len)
 	struct vsock_credit *credit = &conn->engine->credit;
 
 	credit->clock += len;
+	if (len)
+		conn->credit.asked = false;
 	not_busy(conn);
 	conn->credit.last = credit->clock;
 	list_append(&credit->busy, &conn->credit.busy);
@@ -253,17 +262,30 @@ bool vsock_credit_should_yield(struct vsock_credit *credit)
 
 uint32_t vsock_credit_tell(struct vsock_conn *conn)
 {
-	/* Not ahead of those who wait. */
-	if (list_empty(&conn->engine->credit.line) && may_give(conn))
+	/* Not ahead of those who wait, unless it stands still. */
+	if (conn->credit.asked ||
+	    (list_empty(&conn->engine->credit.line) && may_give(conn)))
 		give(conn);
 	return conn->fwd_told;
 }
 
-/* Rule 4. */
+/* Rule 7. */
+void vsock_credit_asked(struct vsock_conn *conn)
+{
+	conn->credit.asked = true;
+	vsock_conn_due(conn, VSOCK_DUE_CREDIT_UPDATE);
+}
+
+/* Rules 4 and 7. */
 void vsock_conn_credit(struct vsock_conn *conn)
 {
 	struct vsock_credit *credit = &conn->engine->credit;
 
+	if (conn->credit.asked && conn->fwd_cnt != conn->fwd_told &&
+	    conn->state != VSOCK_CONN_LINGERING) {
+		vsock_conn_due(conn, VSOCK_DUE_CREDIT_UPDATE);
+		return;
+	}
 	if (conn->fwd_cnt == conn->fwd_told ||
 	    vsock_credit_left(conn) > vsock_credit_share(conn) / 2 ||
 	    conn->state == VSOCK_CONN_LINGERING ||

@@ -65,6 +65,7 @@ struct vsock_credit {
  * @since: credit->clock when it was told
  * @given: in credit->given while @out is not 0
  * @line: in credit->line while it waits to be told
+ * @asked: it sent a CREDIT_REQUEST, and no data since
  */
 struct vsock_conn_credit {
 	uint64_t last;
@@ -73,6 +74,7 @@ struct vsock_conn_credit {
 	uint64_t since;
 	struct list_node given;
 	struct list_node line;
+	bool asked;
 };
 
 void vsock_credit_init(struct vsock_credit *credit);
@@ -94,6 +96,8 @@ uint32_t vsock_credit_share(const struct vsock_conn *conn);
  * Others may be told of more.
  */
 void vsock_credit_used(struct vsock_conn *conn, uint32_t len);
+/** vsock_credit_asked() - it sent a CREDIT_REQUEST: it is told of all there is */
+void vsock_credit_asked(struct vsock_conn *conn);
 /**
  * vsock_conn_credit() - after each packet of data, and when the host has taken
  * bytes: have the guest told of its credit, if it is time, or get in line

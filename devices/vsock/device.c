@@ -32,6 +32,7 @@
 #include "devices/log.h"
 
 #define INTERRUPT_MS	10u
+#define ROUNDS_MAX	8	/* a turn, of both rings */
 
 static struct vsock_device *to_vsock(struct virtio_device *vdev)
 {
@@ -162,7 +163,8 @@ static void interrupt_is_due(struct loop_timer *timer)
 /* Both rings, guest to host first: its packets make room and replies. */
 static void run_rings(struct vsock_device *dev)
 {
-	bool interrupt = false, again, blocked;
+	bool interrupt = false, again = false, blocked;
+	unsigned int rounds = 0;
 	struct fail why;
 	int to_host, to_guest = 0;
 
@@ -177,7 +179,8 @@ static void run_rings(struct vsock_device *dev)
 			break;
 		/* Replies went out: the TX ring may go on (5.10.6.1.2). */
 		again = blocked && !vsock_engine_blocked(&dev->engine);
-	} while (again);
+		/* Another vCPU may refill both rings all the while. */
+	} while (again && ++rounds < ROUNDS_MAX);
 	if (interrupt)
 		interrupt_now(dev);
 	else if (dev->engine.unheard)
@@ -186,7 +189,7 @@ static void run_rings(struct vsock_device *dev)
 	loop_undefer(dev->loop, &dev->run);
 	if (to_host < 0 || to_guest < 0)
 		give_up(dev, &why);
-	else if (to_host || to_guest)
+	else if (to_host || to_guest || again)
 		schedule(dev);
 }
 

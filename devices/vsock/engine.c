@@ -73,6 +73,7 @@ int vsock_engine_init(struct vsock_engine *engine, struct loop *loop,
 	list_init(&engine->conns);
 	list_init(&engine->ready);
 	vsock_credit_init(&engine->credit);
+	vsock_unread_init(&engine->unread);
 	return 0;
 }
 
@@ -127,6 +128,7 @@ int vsock_engine_insert(struct vsock_engine *engine, struct vsock_conn *conn)
 	conn->held = VSOCK_HELD_NONE;
 	list_init(&conn->ready);
 	vsock_credit_add(conn);
+	vsock_unread_add(conn);
 	list_append(&engine->conns, &conn->all);
 	conn->next = *at;
 	*at = conn;
@@ -161,6 +163,8 @@ static void forget(struct vsock_conn *conn)
 	vsock_conn_give_back(conn);
 	list_remove(&conn->ready);
 	vsock_credit_remove(conn);
+	vsock_unread_remove(conn);
+	vsock_seq_remove(conn);
 	loop_timer_cancel(engine->loop, &conn->timer);
 }
 
@@ -208,6 +212,7 @@ void vsock_engine_reset(struct vsock_engine *engine)
 	}
 	engine->replies_head = 0;
 	engine->replies_count = 0;
+	vsock_unread_reset(&engine->unread);
 }
 
 void vsock_engine_destroy(struct vsock_engine *engine)
@@ -221,6 +226,7 @@ void vsock_engine_destroy(struct vsock_engine *engine)
 		vsock_conn_discard(conn);
 	}
 	vsock_credit_destroy(engine);
+	vsock_unread_destroy(engine);
 	free(engine->replies);
 	engine->replies = NULL;
 }
@@ -246,14 +252,6 @@ void vsock_conn_timer(struct vsock_conn *conn, uint64_t ms)
 	(void)loop_timer_arm(conn->engine->loop, &conn->timer, ms);
 }
 
-uint32_t vsock_conn_room(const struct vsock_conn *conn)
-{
-	uint32_t in_flight = conn->tx_cnt - conn->peer_fwd_cnt;
-
-	return in_flight < conn->peer_buf_alloc ?
-	       conn->peer_buf_alloc - in_flight : 0;
-}
-
 /* Is there a use in reading from the host socket, credit apart? */
 static bool wants_bytes(const struct vsock_conn *conn)
 {
@@ -263,23 +261,19 @@ static bool wants_bytes(const struct vsock_conn *conn)
 	       !(conn->guest_shut & VSOCK_SHUTDOWN_RECEIVE);
 }
 
-bool vsock_conn_can_send(const struct vsock_conn *conn)
+bool vsock_conn_can_send(struct vsock_conn *conn)
 {
+	/* A message that has begun goes on. */
 	return wants_bytes(conn) && vsock_conn_room(conn) &&
-	       (!conn->seq || vsock_seq_room(conn));
+	       ((conn->seq && conn->seq->message) || vsock_unread_room(conn));
 }
 
 void vsock_conn_schedule(struct vsock_conn *conn)
 {
-	if (wants_bytes(conn) && !vsock_conn_can_send(conn)) {
-		/* Ask once; the guest's next packet may bring the news. */
-		if (!conn->starved)
-			conn->due |= VSOCK_DUE_CREDIT_REQUEST;
-		conn->starved = true;
-	} else {
-		conn->starved = false;
-	}
-	if (!conn->due && (conn->starved || !wants_bytes(conn))) {
+	bool can_send = vsock_conn_can_send(conn);
+
+	vsock_unread_wait(conn, wants_bytes(conn) && !can_send);
+	if (!conn->due && !can_send) {
 		list_remove(&conn->ready);
 		return;
 	}
@@ -481,10 +475,8 @@ void vsock_conn_deaf(struct vsock_conn *conn)
 {
 	conn->fwd_cnt += conn->backlog.used;
 	vsock_backlog_free(&conn->backlog);
-	if (conn->seq) {
-		conn->seq->waiting_count = 0;
-		conn->seq->open = 0;
-	}
+	if (conn->seq)
+		vsock_seq_drop(conn);
 	if (conn->state == VSOCK_CONN_ESTABLISHED)
 		vsock_conn_shut(conn, VSOCK_SHUTDOWN_RECEIVE);
 }
@@ -514,6 +506,13 @@ void vsock_conn_writable(struct vsock_conn *conn)
 
 	if (err == -EAGAIN)
 		return;
+	if (err > 0) {
+		/* It need not say so again, unless it is asked anew. */
+		ops->want_send(conn, false);
+		ops->want_send(conn, true);
+		vsock_conn_credit(conn);
+		return;
+	}
 	if (err)
 		vsock_conn_deaf(conn);
 	ops->want_send(conn, false);

@@ -20,6 +20,7 @@
 #include "devices/vsock/credit.h"
 #include "devices/vsock/list.h"
 #include "devices/vsock/seqpacket.h"
+#include "devices/vsock/unread.h"
 #include "virtio/queue.h"
 #include "virtio/vsock.h"
 
@@ -72,7 +73,6 @@ const char *vsock_conn_state_name(enum vsock_conn_state state);
  * @at_end: EOF, or something odd, stands behind the bytes there are: a short
  *     read does not mean that the socket is empty
  * @hangup: the host has closed; what it wrote before is still to be read
- * @starved: bytes are there, the guest's buffer is full
  * @buf_alloc: our receive buffer, bytes; what the guest is told
  * @fwd_cnt: bytes the host socket took, modulo 2^32
  * @fwd_told: the @fwd_cnt the guest is told; lags behind, see credit.c
@@ -81,6 +81,7 @@ const char *vsock_conn_state_name(enum vsock_conn_state state);
  * @peer_fwd_cnt: bytes the guest's application took, modulo 2^32
  * @tx_cnt: bytes sent to the guest, modulo 2^32
  * @credit: its part in engine->credit
+ * @unread: its part in engine->unread
  * @read_hint: bytes to ask of the host socket next time
  * @bytes_to_host: payload received from the guest
  * @bytes_to_guest: payload sent to the guest
@@ -109,7 +110,6 @@ struct vsock_conn {
 	bool readable;
 	bool at_end;
 	bool hangup;
-	bool starved;
 	uint32_t buf_alloc;
 	uint32_t fwd_cnt;
 	uint32_t fwd_told;
@@ -118,6 +118,7 @@ struct vsock_conn {
 	uint32_t peer_fwd_cnt;
 	uint32_t tx_cnt;
 	struct vsock_conn_credit credit;
+	struct vsock_conn_unread unread;
 	uint32_t read_hint;
 	uint64_t bytes_to_host;
 	uint64_t bytes_to_guest;
@@ -266,6 +267,9 @@ struct vsock_stats {
  * @conns: all connections, the lingering ones too
  * @ready: those with something to send, served round-robin
  * @credit: what the guest may send, of all connections
+ * @unread: what the guest has not read, of all connections
+ * @clogged: connections with too many empty messages for the host waiting: the
+ *     TX ring waits as well
  * @hash: by host and guest port
  * @hurry: a load was, and the TX ring was not found empty since
  * @replies: RSTs without a connection, a ring of @replies_size
@@ -302,6 +306,8 @@ struct vsock_engine {
 	struct list_node ready;
 	struct vsock_credit credit;
 	bool hurry;
+	struct vsock_unread unread;
+	uint32_t clogged;
 	struct vsock_conn *hash[VSOCK_HASH_SIZE];
 	struct vsock_reply *replies;
 	unsigned int replies_size;
@@ -368,7 +374,10 @@ int vsock_engine_to_guest(struct vsock_engine *engine, bool *interrupt,
  */
 void vsock_engine_loaded(struct vsock_engine *engine);
 
-/** vsock_engine_blocked() - TX waits for room for replies in the RX ring */
+/**
+ * vsock_engine_blocked() - TX waits, for room for replies in the RX ring or for
+ * host sockets to take empty messages
+ */
 bool vsock_engine_blocked(const struct vsock_engine *engine);
 
 /* For back-ends. */
@@ -426,10 +435,8 @@ void vsock_conn_schedule(struct vsock_conn *conn);
 void vsock_conn_shut(struct vsock_conn *conn, unsigned int directions);
 /** vsock_conn_discard() - out of the table, released; nothing more is said */
 void vsock_conn_discard(struct vsock_conn *conn);
-/** vsock_conn_room() - bytes the guest's buffer has room for */
-uint32_t vsock_conn_room(const struct vsock_conn *conn);
 /** vsock_conn_can_send() - may the host's bytes be read for the guest now? */
-bool vsock_conn_can_send(const struct vsock_conn *conn);
+bool vsock_conn_can_send(struct vsock_conn *conn);
 /** vsock_conn_linger() - over for the guest; release when the backlog is out */
 void vsock_conn_linger(struct vsock_conn *conn);
 /** vsock_conn_say_rst() - RST to the guest; nothing else changes */

@@ -12,4 +12,5 @@ libdevices_a_SOURCES += \
 	devices/vsock/to_guest.c \
 	devices/vsock/to_host.c \
 	devices/vsock/unix.c devices/vsock/unix.h \
-	devices/vsock/unix_stream.c
+	devices/vsock/unix_stream.c \
+	devices/vsock/unread.c devices/vsock/unread.h

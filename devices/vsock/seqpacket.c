@@ -8,7 +8,9 @@
  * so a message that comes in several packets is gathered in the backlog until
  * its EOM. The bytes count against the guest's credit all the while: it cannot
  * make us hold more than a connection's buffer. A message in one packet goes
- * straight from guest memory to a socket that takes it.
+ * straight from guest memory to a socket that takes it. Messages of one byte
+ * may wait by the hundred thousand: what is noted of each is never more than
+ * the message itself, but for empty ones, and those are counted.
  *
  * To the guest. A message is taken from the socket as a whole, or the rest of
  * it would be lost, and then given to the guest as RX buffers and credit allow.
@@ -24,6 +26,11 @@
 
 #include "devices/vsock/engine.h"
 
+/* System calls in one go: then others get their turn. */
+#define FLUSH_MAX	1024u
+/* Bytes of a mark: 33 bits, seven in each. */
+#define MARK_MAX	5u
+
 struct vsock_seq *vsock_seq_new(void)
 {
 	return calloc(1, sizeof(struct vsock_seq));
@@ -33,22 +40,90 @@ void vsock_seq_free(struct vsock_seq *seq)
 {
 	if (!seq)
 		return;
+	vsock_backlog_free(&seq->marks);
 	free(seq->message);
 	free(seq);
 }
 
 bool vsock_seq_waiting(const struct vsock_conn *conn)
 {
-	return conn->seq && conn->seq->waiting_count;
+	return conn->seq && conn->seq->waiting;
 }
 
-static void add_waiting(struct vsock_seq *seq, uint32_t len, bool eor)
+/* The TX ring waits for a connection, or not any longer. */
+static void set_clogs(struct vsock_conn *conn, bool clogs)
 {
-	uint32_t at = (seq->waiting_head + seq->waiting_count) %
-		      VSOCK_SEQ_WAITING_MAX;
+	struct vsock_engine *engine = conn->engine;
 
-	seq->waiting[at] = (struct vsock_seq_message){ len, eor };
-	seq->waiting_count++;
+	if (conn->seq->clogs == clogs)
+		return;
+	conn->seq->clogs = clogs;
+	if (clogs) {
+		engine->clogged++;
+		return;
+	}
+	engine->clogged--;
+	engine->wake(engine);
+}
+
+void vsock_seq_remove(struct vsock_conn *conn)
+{
+	if (conn->seq)
+		set_clogs(conn, false);
+}
+
+void vsock_seq_drop(struct vsock_conn *conn)
+{
+	vsock_backlog_free(&conn->seq->marks);
+	conn->seq->waiting = 0;
+	conn->seq->empty = 0;
+	conn->seq->open = 0;
+	set_clogs(conn, false);
+}
+
+/*
+ * A mark is twice a message's length, plus one if it ended with MSG_EOR, seven
+ * bits a byte, the low ones first, and in all but the last one the eighth. So
+ * a message of 1 to 63 bytes has a mark of one byte, and none has a mark longer
+ * than itself: marks fit into a buffer as large as the backlog's, with one byte
+ * more for each empty message.
+ */
+static int put_mark(struct vsock_conn *conn, uint32_t len, bool eor)
+{
+	uint64_t mark = (uint64_t)len * 2 + eor;
+	uint8_t byte[MARK_MAX];
+	struct iovec iov = { byte, 0 };
+	int err;
+
+	for (; mark >= 0x80; mark >>= 7)
+		byte[iov.iov_len++] = (uint8_t)(mark | 0x80);
+	byte[iov.iov_len++] = (uint8_t)mark;
+	err = vsock_backlog_append(&conn->seq->marks,
+				   conn->buf_alloc + VSOCK_SEQ_EMPTY_MAX, &iov,
+				   1, 0);
+	if (err)
+		return err;
+	conn->seq->waiting++;
+	if (!len && ++conn->seq->empty == VSOCK_SEQ_EMPTY_MAX)
+		set_clogs(conn, true);
+	return 0;
+}
+
+/* Reads the first mark. Return: bytes of it. */
+static uint32_t get_mark(const struct vsock_backlog *marks, uint32_t *len,
+			 bool *eor)
+{
+	uint64_t mark = 0;
+	uint32_t n = 0;
+	uint8_t byte;
+
+	do {
+		byte = marks->data[(marks->head + n) % marks->size];
+		mark |= (uint64_t)(byte & 0x7f) << (7 * n++);
+	} while (byte & 0x80);
+	*len = (uint32_t)(mark / 2);
+	*eor = mark & 1;
+	return n;
 }
 
 static ssize_t send_message(struct vsock_conn *conn, const struct iovec *iov,
@@ -66,7 +141,7 @@ int vsock_seq_take(struct vsock_conn *conn, const struct iovec *iov,
 	ssize_t sent;
 	int err;
 
-	if (eom && !seq->open && !seq->waiting_count) {
+	if (eom && !seq->open && !seq->waiting) {
 		sent = send_message(conn, iov, count, eor);
 		if (sent >= 0) {
 			conn->fwd_cnt += bytes;
@@ -77,8 +152,6 @@ int vsock_seq_take(struct vsock_conn *conn, const struct iovec *iov,
 			return (int)sent;
 		}
 	}
-	if (seq->waiting_count == VSOCK_SEQ_WAITING_MAX)
-		return -ENOBUFS;
 	err = vsock_backlog_append(&conn->backlog, conn->buf_alloc, iov, count,
 				   0);
 	if (err)
@@ -86,8 +159,13 @@ int vsock_seq_take(struct vsock_conn *conn, const struct iovec *iov,
 	seq->open += bytes;
 	if (!eom)
 		return 0;
-	add_waiting(seq, seq->open, eor);
+	err = put_mark(conn, seq->open, eor);
+	if (err)
+		return err;
 	seq->open = 0;
+	/* Those before it wait until the socket says that it takes more. */
+	if (seq->waiting > 1)
+		return 0;
 	err = vsock_seq_flush(conn);
 	if (err == -EAGAIN) {
 		conn->engine->backend->ops->want_send(conn, true);
@@ -114,44 +192,26 @@ int vsock_seq_flush(struct vsock_conn *conn)
 {
 	struct vsock_seq *seq = conn->seq;
 
-	while (seq->waiting_count) {
-		const struct vsock_seq_message *m =
-			&seq->waiting[seq->waiting_head];
+	for (unsigned int i = 0; seq->waiting && i < FLUSH_MAX; i++) {
 		struct iovec iov[2];
 		unsigned int count = vsock_backlog_peek(&conn->backlog, iov);
-		ssize_t sent = send_message(conn, iov, cut(iov, count, m->len),
-					    m->eor);
+		uint32_t len, mark;
+		ssize_t sent;
+		bool eor;
 
+		mark = get_mark(&seq->marks, &len, &eor);
+		sent = send_message(conn, iov, cut(iov, count, len), eor);
 		if (sent < 0)
 			return (int)sent;
-		conn->fwd_cnt += m->len;
-		if (m->len)
-			vsock_backlog_consume(&conn->backlog, m->len);
-		seq->waiting_head = (seq->waiting_head + 1) %
-				    VSOCK_SEQ_WAITING_MAX;
-		seq->waiting_count--;
+		conn->fwd_cnt += len;
+		if (len)
+			vsock_backlog_consume(&conn->backlog, len);
+		else if (--seq->empty < VSOCK_SEQ_EMPTY_MAX)
+			set_clogs(conn, false);
+		vsock_backlog_consume(&seq->marks, mark);
+		seq->waiting--;
 	}
-	return 0;
-}
-
-bool vsock_seq_room(const struct vsock_conn *conn)
-{
-	uint32_t max = conn->peer_buf_alloc / VSOCK_SEQ_UNREAD_COST;
-	struct vsock_seq *seq = conn->seq;
-
-	if (seq->message)
-		return true;
-	if (max > VSOCK_SEQ_UNREAD_MAX)
-		max = VSOCK_SEQ_UNREAD_MAX;
-	/* Forget those that it has read. */
-	while (seq->unread_count &&
-	       (int32_t)(conn->peer_fwd_cnt -
-			 seq->unread[seq->unread_head]) >= 0) {
-		seq->unread_head = (seq->unread_head + 1) %
-				   VSOCK_SEQ_UNREAD_MAX;
-		seq->unread_count--;
-	}
-	return !seq->unread_count || seq->unread_count < max;
+	return seq->waiting ? 1 : 0;
 }
 
 int vsock_seq_fetch(struct vsock_conn *conn)
@@ -183,18 +243,6 @@ int vsock_seq_fetch(struct vsock_conn *conn)
 	return 1;
 }
 
-static void finish_message(struct vsock_conn *conn, uint32_t end)
-{
-	struct vsock_seq *seq = conn->seq;
-	uint32_t at = (seq->unread_head + seq->unread_count) %
-		      VSOCK_SEQ_UNREAD_MAX;
-
-	seq->unread[at] = end;
-	seq->unread_count++;
-	free(seq->message);
-	seq->message = NULL;
-}
-
 uint32_t vsock_seq_copy(struct vsock_conn *conn, const struct iovec *iov,
 			uint32_t room, uint32_t *flags)
 {
@@ -217,6 +265,7 @@ uint32_t vsock_seq_copy(struct vsock_conn *conn, const struct iovec *iov,
 	if (seq->message_done < seq->message_len)
 		return done;
 	*flags = VSOCK_SEQ_EOM | (seq->message_eor ? VSOCK_SEQ_EOR : 0);
-	finish_message(conn, conn->tx_cnt + done);
+	free(seq->message);
+	seq->message = NULL;
 	return done;
 }

@@ -10,59 +10,51 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "devices/vsock/backlog.h"
+
 struct vsock_conn;
 
-/* Messages that wait for the host socket; empty ones cost no credit. */
-#define VSOCK_SEQ_WAITING_MAX	1024u
 /*
- * Messages the guest has not read yet. Linux 6.12 and later count 576 bytes
- * for each packet against its buffer and reset the connection above it: there
- * is one message for each VSOCK_SEQ_UNREAD_COST bytes of its buffer.
+ * Empty messages that wait for the host socket, of one connection. They cost no
+ * credit: when there are so many, the TX ring waits as well.
  */
-#define VSOCK_SEQ_UNREAD_MAX	256u
-#define VSOCK_SEQ_UNREAD_COST	1024u
-
-/**
- * struct vsock_seq_message - a message in the backlog
- * @len: bytes
- * @eor: it ended with MSG_EOR
- */
-struct vsock_seq_message {
-	uint32_t len;
-	bool eor;
-};
+#define VSOCK_SEQ_EMPTY_MAX	4096u
 
 /**
  * struct vsock_seq - what a seqpacket connection has besides
  * @open: bytes at the end of the backlog whose message is not complete
- * @waiting: complete messages in the backlog, a ring
- * @waiting_head: index of the first
- * @waiting_count: how many
+ * @marks: of each complete message in the backlog, its length and its end; see
+ *     put_mark()
+ * @waiting: complete messages in the backlog
+ * @empty: of them, those without a byte
+ * @clogs: counted in engine->clogged
  * @message: a message on its way to the guest, NULL: none
  * @message_len: its length, bytes
  * @message_done: bytes the guest has been given
  * @message_eor: it ended with MSG_EOR
- * @unread: tx_cnt at the end of each message the guest has not read, a ring
- * @unread_head: index of the first
- * @unread_count: how many
  */
 struct vsock_seq {
 	uint32_t open;
-	struct vsock_seq_message waiting[VSOCK_SEQ_WAITING_MAX];
-	uint32_t waiting_head;
-	uint32_t waiting_count;
+	struct vsock_backlog marks;
+	uint32_t waiting;
+	uint32_t empty;
+	bool clogs;
 	uint8_t *message;
 	uint32_t message_len;
 	uint32_t message_done;
 	bool message_eor;
-	uint32_t unread[VSOCK_SEQ_UNREAD_MAX];
-	uint32_t unread_head;
-	uint32_t unread_count;
 };
 
 /** vsock_seq_new() - Return: the state of a new connection, or NULL */
 struct vsock_seq *vsock_seq_new(void);
 void vsock_seq_free(struct vsock_seq *seq);
+/**
+ * vsock_seq_remove() - the guest sends no more on this connection, of whatever
+ * type it is; no-op the second time
+ */
+void vsock_seq_remove(struct vsock_conn *conn);
+/** vsock_seq_drop() - forget messages in the backlog, which is empty already */
+void vsock_seq_drop(struct vsock_conn *conn);
 
 /**
  * vsock_seq_take() - a part of a message came from the guest
@@ -70,26 +62,24 @@ void vsock_seq_free(struct vsock_seq *seq);
  * @bytes: its length; within the credit given
  * @flags: VSOCK_SEQ_*
  *
- * Return: 0; -ENOBUFS: too many messages wait; -ENOMEM; -EMSGSIZE: the host
- * socket cannot take so long a message. After an error the connection is lost.
+ * However many messages wait, the next is taken, as long as the TX ring is not
+ * to wait (vsock_engine_blocked()).
+ *
+ * Return: 0; -ENOMEM; -EMSGSIZE: the host socket cannot take so long a message.
+ * After an error the connection is lost.
  */
 int vsock_seq_take(struct vsock_conn *conn, const struct iovec *iov,
 		   unsigned int count, uint32_t bytes, uint32_t flags);
 
 /**
- * vsock_seq_flush() - hand waiting messages to the host socket
- * Return: 0 all are out; -EAGAIN; another error: it takes no more.
+ * vsock_seq_flush() - hand waiting messages to the host socket, some at a time
+ * Return: 0 all are out; 1 more wait, and it may well take them; -EAGAIN;
+ * another error: it takes no more.
  */
 int vsock_seq_flush(struct vsock_conn *conn);
 
 /** vsock_seq_waiting() - complete messages wait for the host socket */
 bool vsock_seq_waiting(const struct vsock_conn *conn);
-
-/**
- * vsock_seq_room() - may the guest be sent more: the rest of a message, or one
- * that it has not too many unread before?
- */
-bool vsock_seq_room(const struct vsock_conn *conn);
 
 /**
  * vsock_seq_fetch() - have a message for the guest at hand

@@ -18,6 +18,8 @@
 #define READ_MIN	4096u
 #define READ_MAX	(256u << 10)
 #define SENDS_MAX	128	/* a turn: then others get theirs */
+/* RX chains given back for their form before a send, in vain as it may be. */
+#define MISFITS_MAX	32
 #define HDR_SIZE	sizeof(struct vsock_header)
 
 /**
@@ -86,17 +88,21 @@ static void trim(struct vsock_engine *engine, struct batch *batch,
 
 /*
  * Takes one chain into the batch, for a packet of at least @need bytes. One
- * that is too short, or readable, goes back unused. Return: 1, 0 none there or
- * it does not fit, -EINVAL malformed ring.
+ * that is too short, or readable, goes back unused; the guest may make it
+ * available again as fast as that, so it is not looked for without end.
+ * Return: 1, 0 none there or it does not fit, -EINVAL malformed ring.
  */
 static int take_chain(struct vsock_engine *engine, struct batch *batch,
 		      size_t need, struct fail *why)
 {
 	struct virtq_chain chain;
 	struct slot *slot = &batch->slot[batch->count];
+	unsigned int misfits = 0;
 	int ret;
 
 	for (;;) {
+		if (misfits++ == MISFITS_MAX)
+			return 0;
 		ret = virtq_pop(engine->rx, engine->out + batch->popped,
 				VSOCK_BATCH_IOV - batch->popped, &chain, why);
 		if (ret == -ENOSPC)
@@ -134,14 +140,19 @@ static void start_batch(struct batch *batch)
 	batch->room = 0;
 }
 
-/* Pops chains for up to @want bytes. Return: 0 or -EINVAL. */
+/*
+ * Pops chains, @max of them at most, for up to @want bytes. Return: 0 or
+ * -EINVAL.
+ */
 static int take_chains(struct vsock_engine *engine, struct batch *batch,
-		       uint32_t want, struct fail *why)
+		       uint32_t want, uint32_t max, struct fail *why)
 {
 	int ret = 1;
 
 	start_batch(batch);
-	while (batch->room < want && batch->count < VSOCK_BATCH_CHAINS) {
+	if (max > VSOCK_BATCH_CHAINS)
+		max = VSOCK_BATCH_CHAINS;
+	while (batch->room < want && batch->count < max) {
 		ret = take_chain(engine, batch, HDR_SIZE + 1, why);
 		if (ret <= 0)
 			break;
@@ -184,7 +195,6 @@ static void put_data(struct vsock_conn *conn, const struct batch *batch,
 	struct vsock_header hdr;
 	unsigned int i;
 
-	conn->tx_cnt += bytes;
 	conn->bytes_to_guest += bytes;
 	engine->stats.bytes_to_guest += bytes;
 	vsock_conn_header(conn, VSOCK_OP_RW, 0, 0, &hdr);
@@ -195,6 +205,7 @@ static void put_data(struct vsock_conn *conn, const struct batch *batch,
 			part = bytes;
 		hdr.len = le32_make(part);
 		put_header(engine, &batch->slot[i], &hdr);
+		vsock_unread_sent(conn, part);
 		bytes -= part;
 	}
 	virtq_unpop(engine->rx, (uint16_t)(batch->count - i));
@@ -234,7 +245,7 @@ static int send_data(struct vsock_conn *conn, struct fail *why)
 
 	if (want > conn->read_hint)
 		want = conn->read_hint;
-	ret = take_chains(engine, &batch, want, why);
+	ret = take_chains(engine, &batch, want, vsock_unread_room(conn), why);
 	if (ret < 0 || !batch.room)
 		return ret;
 	got = engine->backend->ops->recv(conn, engine->iov, batch.segments,
@@ -268,6 +279,7 @@ static int send_message(struct vsock_conn *conn, struct fail *why)
 {
 	struct vsock_engine *engine = conn->engine;
 	int ret = vsock_seq_fetch(conn);
+	unsigned int packets = 0;
 
 	if (ret <= 0) {
 		host_ended(conn, ret);
@@ -286,12 +298,13 @@ static int send_message(struct vsock_conn *conn, struct fail *why)
 		if (room > batch.room)
 			room = batch.room;
 		bytes = vsock_seq_copy(conn, engine->iov, room, &flags);
-		conn->tx_cnt += bytes;
+		vsock_unread_sent(conn, bytes);
 		conn->bytes_to_guest += bytes;
 		engine->stats.bytes_to_guest += bytes;
 		vsock_conn_header(conn, VSOCK_OP_RW, bytes, flags, &hdr);
 		put_header(engine, &batch.slot[0], &hdr);
-	} while (conn->seq->message && vsock_conn_room(conn));
+	} while (conn->seq->message && vsock_conn_room(conn) &&
+		 ++packets < VSOCK_BATCH_CHAINS);
 	return 1;
 }
 
@@ -345,6 +358,8 @@ static int send_control(struct vsock_conn *conn, struct fail *why)
 	put_header(engine, &batch.slot[0], &hdr);
 	if (controls[i].due == VSOCK_DUE_RESPONSE)
 		vsock_conn_give_back(conn);
+	if (controls[i].due == VSOCK_DUE_CREDIT_REQUEST)
+		vsock_unread_asked(conn);
 	return 1;
 }
 

@@ -213,10 +213,7 @@ static void take_for_conn(struct vsock_conn *conn,
 {
 	uint16_t op = le16_get(hdr->op);
 
-	conn->peer_buf_alloc = le32_get(hdr->buf_alloc);
-	conn->peer_fwd_cnt = le32_get(hdr->fwd_cnt);
-	if (conn->starved)
-		vsock_conn_schedule(conn);
+	vsock_unread_news(conn, hdr);
 	if (op == VSOCK_OP_RST) {
 		take_rst(conn);
 	} else if (op == VSOCK_OP_RESPONSE) {
@@ -227,7 +224,7 @@ static void take_for_conn(struct vsock_conn *conn,
 		   !(conn->guest_shut & VSOCK_SHUTDOWN_SEND)) {
 		take_data(conn, chain, hdr, run);
 	} else if (op == VSOCK_OP_CREDIT_REQUEST && is_open(conn)) {
-		vsock_conn_due(conn, VSOCK_DUE_CREDIT_UPDATE);
+		vsock_credit_asked(conn);
 	} else if (op != VSOCK_OP_CREDIT_UPDATE ||
 		   conn->state == VSOCK_CONN_REQUESTED) {
 		vsock_conn_reset(conn);
@@ -478,5 +475,5 @@ int vsock_engine_to_host(struct vsock_engine *engine, bool *interrupt,
 
 bool vsock_engine_blocked(const struct vsock_engine *engine)
 {
-	return engine->replies_count >= VSOCK_REPLIES_MAX;
+	return engine->replies_count >= VSOCK_REPLIES_MAX || engine->clogged;
 }

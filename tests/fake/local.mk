@@ -7,6 +7,7 @@ libfake_a_SOURCES = \
 	tests/fake/host.c tests/fake/host.h \
 	tests/fake/vsock_driver.c tests/fake/vsock_driver.h \
 	tests/fake/vsock_message.c \
+	tests/fake/vsock_queue.c \
 	tests/fake/vsock_send.c \
 	tests/fake/vsock_sock.c tests/fake/vsock_sock.h \
 	tests/fake/watch.c tests/fake/watch.h

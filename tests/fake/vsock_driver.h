@@ -19,6 +19,20 @@
 #define FAKE_VSOCK_HDR		((uint32_t)sizeof(struct vsock_header))
 
 /**
+ * enum fake_linux - which kernel's sockets these are
+ * @FAKE_LINUX_6_12: from 6.12.9x on without those of it that join packets: each
+ *     unread packet counts, and too many end the connection; what was read is
+ *     told by whole packets, once nothing is left or 192 KiB were read
+ * @FAKE_LINUX_6_1: packets do not count; told of once 192 KiB were read
+ * @FAKE_LINUX_5_10: the same, and a CREDIT_REQUEST is not answered
+ */
+enum fake_linux {
+	FAKE_LINUX_6_12,
+	FAKE_LINUX_6_1,
+	FAKE_LINUX_5_10,
+};
+
+/**
  * struct fake_vsock_config - how the driver goes about it; 0: as Linux
  * @queue_size: entries of each queue (256)
  * @rx_seg: descriptors of each RX buffer, bytes (3776, none)
@@ -31,6 +45,7 @@
  * @features: wanted where offered (all; VIRTIO_F_VERSION_1 is a must)
  * @buf_alloc: receive buffer of each socket, bytes (256 KiB)
  * @socks: sockets that may exist (64)
+ * @kernel: see there (the newest)
  */
 struct fake_vsock_config {
 	uint16_t queue_size;
@@ -44,6 +59,7 @@ struct fake_vsock_config {
 	uint64_t features;
 	uint32_t buf_alloc;
 	unsigned int socks;
+	enum fake_linux kernel;
 };
 
 /**

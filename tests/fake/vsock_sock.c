@@ -289,16 +289,13 @@ static void copy_in(struct fake_sock *sock, const uint8_t *data, uint32_t len)
 	sock->ring_used += len;
 }
 
-/* virtio_transport_dec_rx_pkt() and the update after it */
-static void consumed(struct fake_sock *sock, uint32_t len)
+/* The end for a peer that sends more than there is room for. */
+static void overflow(struct fake_sock *sock)
 {
-	uint32_t delta;
-
-	sock->fwd_cnt += len;
-	delta = sock->fwd_cnt - sock->fwd_told;
-	if (delta && sock->buf_alloc - delta < VSOCK_PAYLOAD_MAX &&
-	    sock->listed)
-		fake_sock_control(sock, VSOCK_OP_CREDIT_UPDATE, 0);
+	fake_vsock_violate(sock->set->v, "too many unread packets");
+	fake_sock_control(sock, VSOCK_OP_RST, 0);
+	sock->err = ENOBUFS;
+	do_close(sock);
 }
 
 /* virtio_transport_recv_enqueue() */
@@ -315,7 +312,9 @@ static void recv_rw(struct fake_sock *sock,
 	sock->received += packet->len;
 	if (sock->on_data) {
 		sock->on_data(sock, packet->data, packet->len);
-		consumed(sock, packet->len);
+		fake_sock_consumed(sock, packet->len);
+	} else if (!fake_sock_enqueue(sock, packet->len)) {
+		overflow(sock);
 	} else {
 		copy_in(sock, packet->data, packet->len);
 		if (sock->message)
@@ -334,6 +333,8 @@ static void recv_connected(struct fake_sock *sock,
 		return;
 	case VSOCK_OP_CREDIT_REQUEST:
 		sock->set->credit_requests++;
+		if (sock->set->v->config.kernel == FAKE_LINUX_5_10)
+			return;
 		fake_sock_control(sock, VSOCK_OP_CREDIT_UPDATE, 0);
 		return;
 	case VSOCK_OP_CREDIT_UPDATE:
@@ -536,7 +537,7 @@ ssize_t fake_sock_recv(struct fake_sock *sock, void *buf, size_t len)
 		part = (uint32_t)len;
 	fake_sock_copy_out(sock, buf, part);
 	fake_sock_drop(sock, part);
-	consumed(sock, part);
+	fake_sock_dequeue(sock, part);
 	return (ssize_t)part;
 }
 

@@ -19,6 +19,8 @@
 #define FAKE_SOCK_MESSAGES	1024u
 /* SKB_TRUESIZE(0): what each packet costs, Linux 6.12 and later. */
 #define FAKE_SOCK_SKB		576u
+/* Packets that are told apart in a socket; more than 256 KiB pay for. */
+#define FAKE_SOCK_SKBS		512u
 /* Control packets that wait for room in the TX ring. */
 #define FAKE_SOCK_PENDING	4096u
 
@@ -54,7 +56,7 @@ struct fake_message {
  * @set: whose
  * @type: VSOCK_TYPE_*
  * @state: see there
- * @err: 0, ECONNRESET, EPROTO
+ * @err: 0, ECONNRESET, EPROTO, ENOBUFS
  * @guest_port: its own port
  * @host_port: the peer's
  * @shut: VSOCK_SHUTDOWN_* sent
@@ -76,7 +78,11 @@ struct fake_message {
  * @message: @message_num of them wait, the last may not be complete; a ring
  * @message_head: the first of them
  * @message_num: how many
- * @packets: that all of them came in
+ * @skb: bytes of each packet that was not read to its end, a ring; streams
+ *     of kernels that count them
+ * @skb_head: the first of them
+ * @packets: how many there are, or that all messages came in
+ * @skb_read: bytes read of the first
  * @sent: bytes sent
  * @received: bytes received
  * @on_data: takes received bytes at once; NULL: they wait in @ring
@@ -109,7 +115,10 @@ struct fake_sock {
 	struct fake_message *message;
 	unsigned int message_head;
 	unsigned int message_num;
+	uint32_t skb[FAKE_SOCK_SKBS];
+	unsigned int skb_head;
 	unsigned int packets;
+	uint32_t skb_read;
 	uint64_t sent;
 	uint64_t received;
 	void (*on_data)(struct fake_sock *sock, const uint8_t *data,
@@ -239,7 +248,7 @@ void fake_sock_shutdown(struct fake_sock *sock, unsigned int how);
 void fake_sock_close(struct fake_sock *sock);
 /** fake_sock_abort() - RST out of nowhere, as after a crash; then close */
 void fake_sock_abort(struct fake_sock *sock);
-/* Between vsock_sock.c and vsock_message.c. */
+/* Between vsock_sock.c, vsock_message.c and vsock_queue.c. */
 
 /** fake_sockets_put() - put waiting packets into the ring, as far as they fit */
 void fake_sockets_put(struct fake_sockets *set);
@@ -255,6 +264,15 @@ void fake_sock_put_message(struct fake_sock *sock, uint32_t len,
 			   uint32_t flags);
 /** fake_sock_copy_out() - copy the first bytes of the ring */
 void fake_sock_copy_out(struct fake_sock *sock, void *buf, uint32_t len);
+/**
+ * fake_sock_enqueue() - account for a packet that came
+ * Return: false if there are too many unread for the socket's buffer.
+ */
+bool fake_sock_enqueue(struct fake_sock *sock, uint32_t len);
+/** fake_sock_dequeue() - the application has read @len bytes of a stream */
+void fake_sock_dequeue(struct fake_sock *sock, uint32_t len);
+/** fake_sock_consumed() - fwd_cnt moved on by @len; tell if it is time */
+void fake_sock_consumed(struct fake_sock *sock, uint32_t len);
 /** fake_sock_drop() - take the first bytes off the ring */
 void fake_sock_drop(struct fake_sock *sock, uint32_t len);
 

@@ -407,7 +407,7 @@ void rules_at_rest(void)
 	     at = at->next) {
 		struct world_conn *wc = list_entry(at, struct world_conn,
 						   link);
-		const struct vsock_conn *conn = &wc->conn;
+		struct vsock_conn *conn = &wc->conn;
 
 		/* What the host has taken is the guest's to use again. */
 		if (!wc->out_over && !wc->excused)
@@ -415,7 +415,8 @@ void rules_at_rest(void)
 		if (conn->state != VSOCK_CONN_ESTABLISHED ||
 		    (conn->host_shut & VSOCK_SHUTDOWN_SEND) ||
 		    (conn->guest_shut & VSOCK_SHUTDOWN_RECEIVE) ||
-		    (wc->seq && !vsock_seq_room(conn)) ||
+		    (!(wc->seq && conn->seq->message) &&
+		     !vsock_unread_room(conn)) ||
 		    (!in_left(wc) && wc->in_error == -EAGAIN) ||
 		    wc->shown - wc->fwd_cnt >= wc->buf_alloc)
 			continue;

@@ -228,6 +228,8 @@ tests_unit_vmm_kernel_corpus_LDADD = $(x86_libs)
 
 # vsock: the gate on its own, and the whole device under a driver like Linux's.
 vsock_tests = \
+	tests/unit/test_vsock_ask \
+	tests/unit/test_vsock_bounds \
 	tests/unit/test_vsock_broken \
 	tests/unit/test_vsock_capture \
 	tests/unit/test_vsock_close \
@@ -252,13 +254,18 @@ vsock_tests = \
 	tests/unit/test_vsock_seqpacket \
 	tests/unit/test_vsock_seqpacket_close \
 	tests/unit/test_vsock_share \
-	tests/unit/test_vsock_threads
+	tests/unit/test_vsock_threads \
+	tests/unit/test_vsock_unread
 check_PROGRAMS += $(vsock_tests)
 TESTS += $(vsock_tests)
 vsock_bed = tests/unit/test_vsock_bed.c tests/unit/test_vsock_bed.h \
 	tests/unit/test_vsock_bed_host.c
 messages_bed = $(vsock_bed) tests/unit/test_vsock_bed_messages.c \
 	tests/unit/test_vsock_bed_messages.h
+tests_unit_test_vsock_ask_SOURCES = tests/unit/test_vsock_ask.c $(vsock_bed)
+tests_unit_test_vsock_ask_LDADD = $(devices_libs)
+tests_unit_test_vsock_bounds_SOURCES = tests/unit/test_vsock_bounds.c $(vsock_bed)
+tests_unit_test_vsock_bounds_LDADD = $(devices_libs)
 tests_unit_test_vsock_broken_SOURCES = tests/unit/test_vsock_broken.c $(vsock_bed)
 tests_unit_test_vsock_broken_LDADD = $(devices_libs)
 tests_unit_test_vsock_capture_SOURCES = tests/unit/test_vsock_capture.c $(vsock_bed)
@@ -310,6 +317,8 @@ tests_unit_test_vsock_share_SOURCES = tests/unit/test_vsock_share.c $(vsock_bed)
 tests_unit_test_vsock_share_LDADD = $(devices_libs)
 tests_unit_test_vsock_threads_SOURCES = tests/unit/test_vsock_threads.c $(vsock_bed)
 tests_unit_test_vsock_threads_LDADD = $(devices_libs)
+tests_unit_test_vsock_unread_SOURCES = tests/unit/test_vsock_unread.c $(messages_bed)
+tests_unit_test_vsock_unread_LDADD = $(devices_libs)
 
 # What tshark makes of a capture.
 check_PROGRAMS += tests/unit/capture_write
