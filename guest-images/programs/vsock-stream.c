@@ -15,6 +15,7 @@
  *	--seed N	of the pattern (default 1)
  *	--chunk N	bytes of one read or write (default 64K)
  *	--pause-ms N	rest after each chunk: a slow peer
+ *	--late-ms N	rest once connected: a late peer
  *	--ask		tell a --serve peer bytes, seed and chunk, and, when
  *			sending, wait for its verdict
  *	--serve		take one connection after another, each with such a
@@ -44,6 +45,7 @@ struct options {
 	uint64_t seed;
 	uint64_t chunk;
 	uint64_t pause_ms;
+	uint64_t late_ms;
 };
 
 static uint64_t expected[MAX_CHUNK / 8 + 2];
@@ -152,10 +154,10 @@ static int open_address(const struct options *o)
 			     parse_port(port));
 }
 
-static void rest_a_little(const struct options *o)
+static void rest(uint64_t ms)
 {
-	if (o->pause_ms)
-		usleep(o->pause_ms * 1000);
+	if (ms)
+		usleep(ms * 1000);
 }
 
 /* Both return what the report line ends with; *done counts the bytes. */
@@ -170,7 +172,7 @@ static const char *send_stream(const struct options *o, int fd,
 		if (write_all(fd, pattern(o->seed, *done, len), len))
 			return strerrorname_np(errno);
 		*done += len;
-		rest_a_little(o);
+		rest(o->pause_ms);
 	}
 	shutdown(fd, SHUT_WR);
 	return "ok";
@@ -204,7 +206,7 @@ static const char *receive_stream(const struct options *o, int fd,
 			return text;
 		}
 		*done += n;
-		rest_a_little(o);
+		rest(o->pause_ms);
 	}
 	return "ok";
 }
@@ -216,6 +218,7 @@ static int transfer(const struct options *o, int fd, int report)
 	const char *end;
 	char text[64];
 
+	rest(o->late_ms);
 	if (o->sending)
 		end = send_stream(o, fd, &done);
 	else
@@ -301,6 +304,8 @@ static void parse(struct options *o, int argc, char **argv)
 			o->chunk = parse_number(name, value, MAX_CHUNK);
 		} else if (!strcmp(name, "--pause-ms")) {
 			o->pause_ms = parse_number(name, value, 600000);
+		} else if (!strcmp(name, "--late-ms")) {
+			o->late_ms = parse_number(name, value, 600000);
 		} else if (!strcmp(name, "--connect") ||
 			   !strcmp(name, "--listen")) {
 			o->listening = name[2] == 'l';
