@@ -402,3 +402,15 @@ void vsock_device_set_running(struct vsock_device *dev, bool running)
 	pthread_mutex_unlock(&dev->vdev.lock);
 	schedule(dev);
 }
+
+void vsock_device_finish(struct vsock_device *dev)
+{
+	dev->engine.running = false;
+	pthread_mutex_lock(&dev->vdev.lock);
+	notice_reset(dev);
+	/* Behind a gate that is shut are packets of another life. */
+	vsock_engine_finish(&dev->engine,
+			    vsock_device_gate(dev) == VSOCK_GATE_OPEN);
+	follow_gate(dev);
+	pthread_mutex_unlock(&dev->vdev.lock);
+}

@@ -93,6 +93,14 @@ void vsock_device_destroy(struct vsock_device *dev);
  */
 void vsock_device_set_running(struct vsock_device *dev, bool running);
 
+/**
+ * vsock_device_finish() - the guest is over; what it has sent is not
+ *
+ * What waits in its TX ring is taken as well, and lingers as far as host
+ * sockets do not take it at once. Context: no vCPU runs, nor will.
+ */
+void vsock_device_finish(struct vsock_device *dev);
+
 /** vsock_device_gate() - where the gate stands */
 enum vsock_gate_state vsock_device_gate(const struct vsock_device *dev);
 

@@ -28,7 +28,10 @@
 #include "devices/vsock/engine.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
+
+#include "devices/log.h"
 
 /* Ports given to host clients: out of the way of services on either side. */
 #define HOST_PORT_FIRST	(UINT32_C(1) << 30)
@@ -168,13 +171,37 @@ static void forget(struct vsock_conn *conn)
 	loop_timer_cancel(engine->loop, &conn->timer);
 }
 
+/*
+ * Will the host never get all that the guest sent? What a host that has gone
+ * did not read is nobody's loss; and a message that the guest did not finish
+ * was not sent.
+ */
+static bool count_loss(struct vsock_conn *conn)
+{
+	struct vsock_stats *stats = &conn->engine->stats;
+	uint32_t bytes = conn->lost + conn->backlog.used -
+			 (conn->seq ? conn->seq->open : 0);
+
+	if (conn->hangup || (!bytes && !vsock_conn_pending(conn)))
+		return false;
+	stats->losses++;
+	stats->bytes_lost += bytes;
+	log_guest(LOG_LEVEL_WARN, "vsock: a connection from the guest's port %"
+		  PRIu32 " to the host's %" PRIu32 " ends with %" PRIu32
+		  " bytes of the guest's not delivered", conn->guest_port,
+		  conn->host_port, bytes);
+	return true;
+}
+
 static void release(struct vsock_conn *conn)
 {
+	bool lost = count_loss(conn);
+
 	conn->engine->opened[conn->from_guest]--;
 	list_remove(&conn->all);
 	vsock_backlog_free(&conn->backlog);
 	vsock_seq_free(conn->seq);
-	conn->engine->backend->ops->release(conn);
+	conn->engine->backend->ops->release(conn, lost);
 }
 
 void vsock_conn_discard(struct vsock_conn *conn)
@@ -213,6 +240,37 @@ void vsock_engine_reset(struct vsock_engine *engine)
 	engine->replies_head = 0;
 	engine->replies_count = 0;
 	vsock_unread_reset(&engine->unread);
+}
+
+void vsock_engine_hand_over(struct vsock_engine *engine)
+{
+	struct list_node *at = engine->conns.next;
+
+	while (at != &engine->conns) {
+		struct vsock_conn *conn = list_entry(at, struct vsock_conn,
+						     all);
+
+		at = at->next;
+		engine->backend->ops->enlarge(conn);
+		vsock_conn_writable(conn);
+	}
+}
+
+void vsock_engine_inherit(struct vsock_engine *engine,
+			  struct vsock_engine *old)
+{
+	while (!list_empty(&old->conns)) {
+		struct vsock_conn *conn = list_entry(old->conns.next,
+						     struct vsock_conn, all);
+
+		conn->engine = engine;
+		old->opened[conn->from_guest]--;
+		engine->opened[conn->from_guest]++;
+		list_remove(&conn->all);
+		list_append(&engine->conns, &conn->all);
+	}
+	engine->lingering += old->lingering;
+	old->lingering = 0;
 }
 
 void vsock_engine_destroy(struct vsock_engine *engine)

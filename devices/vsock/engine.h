@@ -83,6 +83,7 @@ const char *vsock_conn_state_name(enum vsock_conn_state state);
  * @credit: its part in engine->credit
  * @unread: its part in engine->unread
  * @read_hint: bytes to ask of the host socket next time
+ * @lost: bytes of the guest that will not reach the host, but for the backlog
  * @bytes_to_host: payload received from the guest
  * @bytes_to_guest: payload sent to the guest
  * @seq: what a seqpacket connection has besides; NULL: a stream
@@ -120,6 +121,7 @@ struct vsock_conn {
 	struct vsock_conn_credit credit;
 	struct vsock_conn_unread unread;
 	uint32_t read_hint;
+	uint32_t lost;
 	uint64_t bytes_to_host;
 	uint64_t bytes_to_guest;
 	struct vsock_seq *seq;
@@ -166,7 +168,10 @@ struct vsock_reply {
  * @want_send: call vsock_conn_writable() when the socket takes bytes again
  * @shut: VSOCK_SHUTDOWN_SEND: the guest's data is all out, half-close;
  *     VSOCK_SHUTDOWN_RECEIVE: the guest reads no more
- * @release: the engine is done with the object: close and free
+ * @enlarge: have the host socket take as much at once as it can be made to
+ * @release: the engine is done with the object: close and free. @lost: not all
+ *     that the guest sent was taken, and the host is not to take this for an
+ *     orderly end
  * @gate: packets may pass (accept clients), or not (leave them be)
  */
 struct vsock_backend_ops {
@@ -181,7 +186,8 @@ struct vsock_backend_ops {
 	ssize_t (*message)(struct vsock_conn *conn);
 	void (*want_send)(struct vsock_conn *conn, bool want);
 	void (*shut)(struct vsock_conn *conn, unsigned int directions);
-	void (*release)(struct vsock_conn *conn);
+	void (*enlarge)(struct vsock_conn *conn);
+	void (*release)(struct vsock_conn *conn, bool lost);
 	void (*gate)(struct vsock_backend *backend, bool open);
 };
 
@@ -206,6 +212,8 @@ struct vsock_backend {
  * @credit_overruns: connections the guest lost for sending beyond its credit
  * @limit_hits: connects refused because of the connection limit
  * @timeouts: connect and close timeouts that fired
+ * @losses: connections of which the host did not get all that the guest sent
+ * @bytes_lost: payload that the host did not get
  */
 struct vsock_stats {
 	uint64_t connects_host;
@@ -222,6 +230,8 @@ struct vsock_stats {
 	uint64_t credit_overruns;
 	uint64_t limit_hits;
 	uint64_t timeouts;
+	uint64_t losses;
+	uint64_t bytes_lost;
 };
 
 #define VSOCK_HASH_SIZE		1024u
@@ -255,6 +265,7 @@ struct vsock_stats {
  * @running: the VM is not paused; while it is, timers start over
  * @stream: STREAM sockets may be used, by the features negotiated
  * @seqpacket: SEQPACKET sockets may be used
+ * @ending: the guest is over: its REQUESTs come to nothing
  * @unheard: the driver wants to hear of TX buffers that went back; cleared by
  *     whoever interrupts it
  * @wake: have vsock_engine_run() called soon
@@ -295,6 +306,7 @@ struct vsock_engine {
 	bool running;
 	bool stream;
 	bool seqpacket;
+	bool ending;
 	bool unheard;
 	void (*wake)(struct vsock_engine *engine);
 	struct vsock_capture *capture;
@@ -373,6 +385,27 @@ int vsock_engine_to_guest(struct vsock_engine *engine, bool *interrupt,
  * due as soon as packets may pass. See recall.c.
  */
 void vsock_engine_loaded(struct vsock_engine *engine);
+/**
+ * vsock_engine_finish() - the guest is over: take all that it has sent, then
+ * end as vsock_engine_reset()
+ * @ring: its TX ring is valid, and belongs to this life of the guest
+ *
+ * Context: no vCPU runs any more.
+ */
+void vsock_engine_finish(struct vsock_engine *engine, bool ring);
+/**
+ * vsock_engine_hand_over() - give host sockets all that they can be made to
+ * take at once; there may be no later
+ *
+ * After vsock_engine_finish(). What remains lingers on.
+ */
+void vsock_engine_hand_over(struct vsock_engine *engine);
+/**
+ * vsock_engine_inherit() - take over the connections of @old, all of which
+ * linger; the back-end's part is its own affair
+ */
+void vsock_engine_inherit(struct vsock_engine *engine,
+			  struct vsock_engine *old);
 
 /**
  * vsock_engine_blocked() - TX waits, for room for replies in the RX ring or for

@@ -13,4 +13,5 @@ libdevices_a_SOURCES += \
 	devices/vsock/to_host.c \
 	devices/vsock/unix.c devices/vsock/unix.h \
 	devices/vsock/unix_stream.c \
-	devices/vsock/unread.c devices/vsock/unread.h
+	devices/vsock/unread.c devices/vsock/unread.h \
+	devices/vsock/unix_read.c devices/vsock/unix_read.h

@@ -64,6 +64,7 @@ static void flush(struct vsock_engine *engine, struct run *run)
 	}
 	conn->fwd_cnt += (uint32_t)took;
 	if (took < run->bytes && keep(conn, run, (uint32_t)took)) {
+		conn->lost += run->bytes - (uint32_t)took;
 		vsock_conn_reset(conn);
 		return;
 	}
@@ -105,6 +106,7 @@ static void take_part(struct vsock_conn *conn, const struct run *run,
 				 run->bytes, flags);
 
 	if (err == -ENOBUFS || err == -ENOMEM || err == -EMSGSIZE) {
+		conn->lost += run->bytes;
 		vsock_conn_reset(conn);
 		return;
 	}
@@ -124,6 +126,7 @@ static void take_data(struct vsock_conn *conn, const struct virtq_chain *chain,
 	engine->stats.bytes_to_host += len;
 	vsock_credit_used(conn, len);
 	if (conn->rx_cnt - conn->fwd_cnt > conn->buf_alloc) {
+		conn->lost += len + (run->conn ? run->bytes : 0);
 		run->conn = NULL;
 		engine->stats.credit_overruns++;
 		vsock_conn_reset(conn);
@@ -275,7 +278,7 @@ static void take_request(struct vsock_engine *engine,
 	conn->peer_fwd_cnt = le32_get(hdr->fwd_cnt);
 	conn->state = VSOCK_CONN_CONNECTING;
 	if (vsock_engine_insert(engine, conn)) {
-		engine->backend->ops->release(conn);
+		engine->backend->ops->release(conn, false);
 		engine->stats.refused++;
 		vsock_engine_reply_rst(engine, hdr, held);
 		return;
@@ -381,6 +384,9 @@ static bool take_good_packet(struct vsock_engine *engine,
 	}
 	if (conn || le16_get(hdr->op) != VSOCK_OP_REQUEST)
 		return reject(engine, hdr, chain->head);
+	/* Its server would see a client that is gone at once. */
+	if (engine->ending)
+		return false;
 	held = hold_request(engine, hdr, chain->head);
 	take_request(engine, hdr, held);
 	return held != VSOCK_HELD_NONE;
@@ -471,6 +477,23 @@ int vsock_engine_to_host(struct vsock_engine *engine, bool *interrupt,
 		}
 	}
 	return 1;
+}
+
+void vsock_engine_finish(struct vsock_engine *engine, bool ring)
+{
+	bool interrupt = false;
+	struct fail why;
+	int ret = ring;
+
+	engine->ending = true;
+	/* At most what the ring holds, for nobody adds to it. */
+	while (ret > 0) {
+		/* Nobody is there to be answered. */
+		engine->replies_head = 0;
+		engine->replies_count = 0;
+		ret = take_batch(engine, &interrupt, &why);
+	}
+	vsock_engine_reset(engine);
 }
 
 bool vsock_engine_blocked(const struct vsock_engine *engine)

@@ -7,7 +7,7 @@
  *
  * The line is looked at with MSG_PEEK and taken up to its newline and no
  * further, however it is cut into pieces: what follows is data and stays in
- * the socket until the guest wants it. While the gate is shut nobody is
+ * the socket until the guest wants it, and so does the newline (unix_read.c). While the gate is shut nobody is
  * accepted; clients wait in the listen backlog without noticing. Those that
  * were accepted before it shut wait like them, whatever they say meanwhile.
  *
@@ -132,10 +132,11 @@ static int parse_hello(const char *line, uint32_t *port)
 }
 
 /*
- * Looks for the line. Return: 1 with the port, the line taken off the socket;
- * 0 not all there yet; negative errno: not a client of ours.
+ * Looks for the line. Return: 1 with the port, and how much of the line is left
+ * in the socket (see unix_read.h); 0 not all there yet; negative errno: not a
+ * client of ours.
  */
-static int read_hello(int fd, uint16_t type, uint32_t *port)
+static int read_hello(int fd, uint16_t type, uint32_t *given, uint32_t *port)
 {
 	char line[HELLO_MAX + 1];
 	char *newline;
@@ -158,7 +159,9 @@ static int read_hello(int fd, uint16_t type, uint32_t *port)
 	/* Taking a part of a message would lose the rest. */
 	if (type == VSOCK_TYPE_SEQPACKET && len != got)
 		return -EINVAL;
-	if (recv(fd, line, (size_t)len, MSG_DONTWAIT) != len)
+	*given = type == VSOCK_TYPE_SEQPACKET ? (uint32_t)len : 1;
+	len -= *given;
+	if (len && recv(fd, line, (size_t)len, MSG_DONTWAIT) != len)
 		return -EIO;
 	*newline = '\0';
 	if (strlen(line) != (size_t)(newline - line))
@@ -171,8 +174,8 @@ static void hear_client(struct client *client)
 {
 	struct vsock_unix *unx = client->door->unx;
 	int fd = client->source.fd;
-	uint32_t port = 0;
-	int ret = read_hello(fd, client->door->type, &port);
+	uint32_t given = 0, port = 0;
+	int ret = read_hello(fd, client->door->type, &given, &port);
 
 	/* A half line whose rest will never come. */
 	if (ret == 0 && (client->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
@@ -183,7 +186,7 @@ static void hear_client(struct client *client)
 		uint16_t type = client->door->type;
 
 		forget_client(client);
-		vsock_unix_adopt(unx, fd, port, type);
+		vsock_unix_adopt(unx, fd, given, port, type);
 	}
 }
 
@@ -221,12 +224,12 @@ static void add_client(struct vsock_unix_door *door, int fd)
 	uint32_t patience = unx->hello_timeout < unx->grace ?
 			    unx->hello_timeout : unx->grace;
 	struct client *client = NULL;
-	uint32_t port;
-	int ret = read_hello(fd, door->type, &port);
+	uint32_t given = 0, port = 0;
+	int ret = read_hello(fd, door->type, &given, &port);
 
 	/* Most have said it when they are accepted: no need to watch them. */
 	if (ret > 0) {
-		vsock_unix_adopt(unx, fd, port, door->type);
+		vsock_unix_adopt(unx, fd, given, port, door->type);
 		return;
 	}
 	if (!ret)
@@ -423,6 +426,8 @@ void vsock_unix_inherit(struct vsock_unix *unx, struct vsock_unix *old)
 	old->count = 0;
 	unx->refused += old->refused;
 	unx->ports_refused += old->ports_refused;
+	unx->untold += old->untold;
+	vsock_unix_inherit_streams(unx, old);
 	watch_doors(unx);
 }
 

@@ -91,6 +91,8 @@ struct vsock_unix_door {
  * @count: how many
  * @refused: clients turned away for what they said, or did not say
  * @ports_refused: guest connects to ports it may not connect to
+ * @untold: losses that looked like an orderly end: the host's program had never
+ *     sent anything
  */
 struct vsock_unix {
 	struct vsock_backend backend;
@@ -107,6 +109,7 @@ struct vsock_unix {
 	unsigned int count;
 	uint64_t refused;
 	uint64_t ports_refused;
+	uint64_t untold;
 };
 
 /**
@@ -126,9 +129,9 @@ int vsock_unix_init_heir(struct vsock_unix *unx, struct loop *loop,
 			 const struct vsock_unix_options *options,
 			 struct fail *why);
 /**
- * vsock_unix_inherit() - take over listeners, and clients that have not said
- * CONNECT; who waits in a backlog does not notice
- * @old: has connections left, at most
+ * vsock_unix_inherit() - take over listeners, clients that have not said
+ * CONNECT, and connections that linger; who waits in a backlog does not notice
+ * @old: its engine has been reset
  */
 void vsock_unix_inherit(struct vsock_unix *unx, struct vsock_unix *old);
 /** vsock_unix_destroy() - after the device is gone; safe on a zeroed struct */
@@ -148,9 +151,16 @@ bool vsock_unix_affords(const struct vsock_unix *unx);
 /**
  * vsock_unix_adopt() - a client has said CONNECT: make it a connection
  * @fd: its socket, taken over in any case
+ * @given: bytes of the CONNECT that are still to be read: its newline, or all
+ *     of the message
  */
-void vsock_unix_adopt(struct vsock_unix *unx, int fd, uint32_t guest_port,
-		      uint16_t type);
+void vsock_unix_adopt(struct vsock_unix *unx, int fd, uint32_t given,
+		      uint32_t guest_port, uint16_t type);
+/**
+ * vsock_unix_inherit_streams() - take over connections that linger
+ * @old: of an engine that has been reset
+ */
+void vsock_unix_inherit_streams(struct vsock_unix *unx, struct vsock_unix *old);
 extern const struct vsock_backend_ops vsock_unix_ops;
 /** vsock_unix_gate() - ops->gate */
 void vsock_unix_gate(struct vsock_backend *backend, bool open);

@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "devices/log.h"
 #include "devices/monotonic.h"
 #include "devices/vsock/unix.h"
+#include "devices/vsock/unix_read.h"
 
 #define WATCHED		(EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define RETRY_MS	10u
@@ -33,6 +35,7 @@
  * @conn: the engine's part
  * @unx: whose
  * @source: the host socket; fd -1 until connected
+ * @unread: what was read of it and is still in it
  * @retry: next attempt of a guest's connect
  * @patience: for how much longer it may be tried, ms
  * @tried: when it was tried last, monotonic ms
@@ -43,6 +46,7 @@ struct stream {
 	struct vsock_conn conn;
 	struct vsock_unix *unx;
 	struct loop_source source;
+	struct unread unread;
 	struct loop_timer retry;
 	uint64_t patience;
 	uint64_t tried;
@@ -127,31 +131,37 @@ static const char *refusal_text(int err)
 }
 
 /* A client that knows nothing of this line finds that it is not "OK". */
-static void refuse(struct vsock_unix *unx, int fd, int err)
+static void refuse(struct vsock_unix *unx, int fd, struct unread *unread,
+		   int err)
 {
 	char line[64];
 	int len = snprintf(line, sizeof(line), "ERROR %s\n",
 			   refusal_text(err));
 
 	(void)send(fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	unread_clear(unread, fd);
 	close(fd);
 	unx->refused++;
 }
 
-void vsock_unix_adopt(struct vsock_unix *unx, int fd, uint32_t guest_port,
-		      uint16_t type)
+void vsock_unix_adopt(struct vsock_unix *unx, int fd, uint32_t given,
+		      uint32_t guest_port, uint16_t type)
 {
 	struct stream *stream = new_stream(unx, fd);
+	struct unread unread;
 	int err = -ENOMEM;
 
 	if (type == VSOCK_TYPE_SEQPACKET)
 		set_up_messages(unx, fd);
+	unread_init(&unread, fd, type == VSOCK_TYPE_SEQPACKET, given);
+	if (stream)
+		stream->unread = unread;
 	if (stream)
 		err = vsock_conn_request(unx->backend.engine, &stream->conn,
 					 guest_port, type);
 	if (err) {
 		free(stream);
-		refuse(unx, fd, err);
+		refuse(unx, fd, &unread, err);
 		return;
 	}
 	if (loop_add(unx->loop, &stream->source, WATCHED))
@@ -182,6 +192,7 @@ static int try_connect(struct stream *stream, uint32_t host_port,
 		return fd;
 	if (type == VSOCK_TYPE_SEQPACKET)
 		set_up_messages(stream->unx, fd);
+	unread_init(&stream->unread, fd, type == VSOCK_TYPE_SEQPACKET, 0);
 	stream->source.fd = fd;
 	return 1;
 }
@@ -209,6 +220,15 @@ static void on_retry(struct loop_timer *timer)
 		vsock_conn_abort(&stream->conn);
 	else if (stream->source.fd >= 0)
 		vsock_conn_accepted(&stream->conn);
+}
+
+void vsock_unix_inherit_streams(struct vsock_unix *unx, struct vsock_unix *old)
+{
+	const struct list_node *conns = &old->backend.engine->conns;
+
+	for (struct list_node *at = conns->next; at != conns; at = at->next)
+		to_stream(list_entry(at, struct vsock_conn, all))->unx = unx;
+	vsock_engine_inherit(unx->backend.engine, old->backend.engine);
 }
 
 static bool may_connect(const struct vsock_unix_options *options,
@@ -289,21 +309,17 @@ static ssize_t stream_send(struct vsock_conn *conn, const struct iovec *iov,
 static ssize_t stream_recv(struct vsock_conn *conn, const struct iovec *iov,
 			   unsigned int count, bool *eor)
 {
-	struct msghdr msg = {
-		.msg_iov = (struct iovec *)(uintptr_t)iov,
-		.msg_iovlen = count,
-	};
+	struct stream *stream = to_stream(conn);
+	struct iovec *to = (struct iovec *)(uintptr_t)iov;
+	bool more = false;
 	ssize_t got;
 
-	do {
-		got = recvmsg(to_stream(conn)->source.fd, &msg, MSG_DONTWAIT);
-	} while (got < 0 && errno == EINTR);
-	/* Descriptors came with the bytes: thrown away, but a read ends there. */
-	if (got > 0 && (msg.msg_flags & MSG_CTRUNC) && !conn->seq)
-		conn->at_end = true;
-	if (eor)
-		*eor = msg.msg_flags & MSG_EOR;
-	return got < 0 ? -errno : got;
+	if (conn->seq)
+		return unread_recv_message(&stream->unread, stream->source.fd,
+					   to, count, eor);
+	got = unread_recv(&stream->unread, stream->source.fd, to, count, &more);
+	conn->at_end |= more;
+	return got;
 }
 
 static ssize_t stream_message(struct vsock_conn *conn)
@@ -353,10 +369,26 @@ static void stream_shut(struct vsock_conn *conn, unsigned int directions)
 		(void)shutdown(fd, SHUT_RD);
 }
 
-static void stream_release(struct vsock_conn *conn)
+static void stream_enlarge(struct vsock_conn *conn)
+{
+	int fd = to_stream(conn)->source.fd;
+	int bytes = INT_MAX / 2;
+
+	/* Above the limit of the system, with CAP_NET_ADMIN; else up to it. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes,
+				 sizeof(bytes));
+}
+
+static void stream_release(struct vsock_conn *conn, bool lost)
 {
 	struct stream *stream = to_stream(conn);
+	int fd = stream->source.fd;
 
+	if (!lost && fd >= 0)
+		unread_clear(&stream->unread, fd);
+	if (lost && !unread_resets(fd))
+		stream->unx->untold++;
 	loop_close(stream->unx->loop, &stream->source);
 	loop_timer_cancel(stream->unx->loop, &stream->retry);
 	free(stream);
@@ -370,6 +402,7 @@ const struct vsock_backend_ops vsock_unix_ops = {
 	.message = stream_message,
 	.want_send = stream_want_send,
 	.shut = stream_shut,
+	.enlarge = stream_enlarge,
 	.release = stream_release,
 	.gate = vsock_unix_gate,
 };

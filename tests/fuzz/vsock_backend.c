@@ -226,7 +226,13 @@ static void backend_shut(struct vsock_conn *conn, unsigned int directions)
 		world_require(!left_over(wc) || wc->out_over || wc->excused);
 }
 
-static void backend_release(struct vsock_conn *conn)
+/* The host knows no limit. */
+static void backend_enlarge(struct vsock_conn *conn)
+{
+	(void)conn;
+}
+
+static void backend_release(struct vsock_conn *conn, bool lost)
 {
 	struct world_conn *wc = to_world(conn);
 
@@ -234,6 +240,8 @@ static void backend_release(struct vsock_conn *conn)
 	if (conn->guest_shut & VSOCK_SHUTDOWN_SEND)
 		world_require(!left_over(wc) || wc->out_over || wc->excused ||
 			      world.ending);
+	/* What is lost is told. */
+	world_require(lost || !left_over(wc) || wc->out_over || wc->excused);
 	list_remove(&wc->link);
 	world.conns_num--;
 	free(wc->fifo);
@@ -255,6 +263,7 @@ const struct vsock_backend_ops world_backend_ops = {
 	.message = backend_message,
 	.want_send = backend_want_send,
 	.shut = backend_shut,
+	.enlarge = backend_enlarge,
 	.release = backend_release,
 	.gate = backend_gate,
 };

@@ -236,6 +236,7 @@ vsock_tests = \
 	tests/unit/test_vsock_connect \
 	tests/unit/test_vsock_credit \
 	tests/unit/test_vsock_data \
+	tests/unit/test_vsock_ends \
 	tests/unit/test_vsock_gate \
 	tests/unit/test_vsock_hello \
 	tests/unit/test_vsock_hold \
@@ -255,7 +256,8 @@ vsock_tests = \
 	tests/unit/test_vsock_seqpacket_close \
 	tests/unit/test_vsock_share \
 	tests/unit/test_vsock_threads \
-	tests/unit/test_vsock_unread
+	tests/unit/test_vsock_unread \
+	tests/unit/test_vsock_unix_read
 check_PROGRAMS += $(vsock_tests)
 TESTS += $(vsock_tests)
 vsock_bed = tests/unit/test_vsock_bed.c tests/unit/test_vsock_bed.h \
@@ -278,6 +280,8 @@ tests_unit_test_vsock_credit_SOURCES = tests/unit/test_vsock_credit.c $(vsock_be
 tests_unit_test_vsock_credit_LDADD = $(devices_libs)
 tests_unit_test_vsock_data_SOURCES = tests/unit/test_vsock_data.c $(vsock_bed)
 tests_unit_test_vsock_data_LDADD = $(devices_libs)
+tests_unit_test_vsock_ends_SOURCES = tests/unit/test_vsock_ends.c $(messages_bed)
+tests_unit_test_vsock_ends_LDADD = $(devices_libs)
 tests_unit_test_vsock_gate_SOURCES = tests/unit/test_vsock_gate.c
 tests_unit_test_vsock_gate_LDADD = $(devices_libs)
 tests_unit_test_vsock_hello_SOURCES = tests/unit/test_vsock_hello.c $(vsock_bed)
@@ -319,6 +323,8 @@ tests_unit_test_vsock_threads_SOURCES = tests/unit/test_vsock_threads.c $(vsock_
 tests_unit_test_vsock_threads_LDADD = $(devices_libs)
 tests_unit_test_vsock_unread_SOURCES = tests/unit/test_vsock_unread.c $(messages_bed)
 tests_unit_test_vsock_unread_LDADD = $(devices_libs)
+tests_unit_test_vsock_unix_read_SOURCES = tests/unit/test_vsock_unix_read.c
+tests_unit_test_vsock_unix_read_LDADD = $(devices_libs)
 
 # What tshark makes of a capture.
 check_PROGRAMS += tests/unit/capture_write

@@ -347,6 +347,7 @@ void vbed_restore_in_place(void)
 
 	new_device(old->dev.guest_cid, true);
 	ck_assert_msg(!load(snapshot, &why), "%s", why.text);
+	vsock_device_finish(&old->dev);
 	vsock_unix_inherit(&vbed.d->unx, &old->unx);
 	destroy(old);
 }

@@ -204,6 +204,13 @@ uint8_t vbed_pattern(uint32_t seed, uint64_t at);
 void vbed_fill(uint8_t *buf, size_t len, uint32_t seed, uint64_t at);
 void vbed_check(const uint8_t *buf, size_t len, uint32_t seed, uint64_t at);
 
+/**
+ * vbed_fill_up() - the guest sends stream 2 until nothing goes any more, and
+ * some of it waits in the device
+ * Return: bytes.
+ */
+size_t vbed_fill_up(struct fake_sock *sock);
+
 /* Raw packets (vbed.raw). */
 
 /** vbed_tx() - send a header-only packet, run */

@@ -197,6 +197,22 @@ void vbed_check(const uint8_t *buf, size_t len, uint32_t seed, uint64_t at)
 				     seed, at + i);
 }
 
+size_t vbed_fill_up(struct fake_sock *sock)
+{
+	static uint8_t data[256 << 10];
+	size_t sent = 0;
+	ssize_t n;
+
+	do {
+		vbed_fill(data, sizeof(data), 2, sent);
+		n = fake_sock_send(sock, data, sizeof(data));
+		sent += n > 0 ? (size_t)n : 0;
+		vbed_run();
+	} while (n > 0);
+	ck_assert_uint_gt(vbed_conn_of(sock)->backlog.used, 0);
+	return sent;
+}
+
 void vbed_tx(const struct vsock_header *hdr)
 {
 	ck_assert_int_eq(fake_vsock_add(&vbed.v, hdr, NULL, 0), 0);

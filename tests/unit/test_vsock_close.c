@@ -217,21 +217,6 @@ START_TEST(bytes_before_the_hosts_close_arrive_without_credit)
 }
 END_TEST
 
-/* Sends until nothing goes any more; Return: bytes sent. */
-static size_t fill_up(struct fake_sock *sock)
-{
-	size_t sent = 0;
-	ssize_t n;
-
-	do {
-		vbed_fill((uint8_t *)buf, sizeof(buf), 2, sent);
-		n = fake_sock_send(sock, buf, sizeof(buf));
-		sent += n > 0 ? (size_t)n : 0;
-		vbed_run();
-	} while (n > 0);
-	return sent;
-}
-
 static void drain(int fd, size_t total)
 {
 	size_t got = 0;
@@ -250,7 +235,7 @@ START_TEST(lingering_data_is_delivered_after_the_guest_closed)
 {
 	int fd;
 	struct fake_sock *sock = connect_either(_i, &fd);
-	size_t sent = fill_up(sock);
+	size_t sent = vbed_fill_up(sock);
 
 	fake_sock_close(sock);
 	vbed_run();
@@ -267,7 +252,7 @@ START_TEST(lingering_data_is_delivered_after_half_a_close)
 {
 	int fd;
 	struct fake_sock *sock = connect_either(_i, &fd);
-	size_t sent = fill_up(sock);
+	size_t sent = vbed_fill_up(sock);
 
 	fake_sock_shutdown(sock, VSOCK_SHUTDOWN_SEND);
 	vbed_run();
@@ -286,7 +271,7 @@ START_TEST(lingering_data_is_delivered_after_a_device_reset)
 {
 	int fd;
 	struct fake_sock *sock = connect_either(_i, &fd);
-	size_t sent = fill_up(sock);
+	size_t sent = vbed_fill_up(sock);
 
 	fake_reset(&vbed.v.driver);
 	vbed_run_device();
@@ -305,7 +290,7 @@ START_TEST(host_closes_while_the_backlog_waits)
 	int fd;
 	struct fake_sock *sock = connect_either(_i, &fd);
 
-	fill_up(sock);
+	vbed_fill_up(sock);
 	ck_assert_uint_gt(vbed_conn_of(sock)->backlog.used, 0);
 	close(fd);
 	vbed_run();
@@ -320,7 +305,7 @@ START_TEST(host_closes_while_data_lingers)
 	int fd;
 	struct fake_sock *sock = connect_either(_i, &fd);
 
-	fill_up(sock);
+	vbed_fill_up(sock);
 	fake_sock_close(sock);
 	vbed_run();
 	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 1);
