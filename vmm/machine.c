@@ -32,11 +32,9 @@
 
 #include "devices/log.h"
 #include "vmm/commands.h"
+#include "vmm/deadline.h"
 #include "vmm/machine_internal.h"
 #include "vmm/snapshot.h"
-
-/* How long what the guest sent last may take to reach slow host sockets. */
-#define LINGER_MS	5000
 
 static void tell(struct machine *m, enum machine_event event, json_t *data)
 {
@@ -305,17 +303,20 @@ void machine_halt(struct machine *m)
 
 void machine_linger(struct machine *m)
 {
-	uint64_t now = now_us() / 1000u, deadline = now + LINGER_MS;
+	int64_t deadline = deadline_in(m->options->vsock.linger_ms);
+	int left;
 
-	machine_drain(m);
-	if (!m->options->vsock.present)
+	if (!m->options->vsock.present) {
+		machine_drain(m);
 		return;
-	vsock_device_set_running(&m->vsock, false);
-	vsock_engine_reset(&m->vsock.engine);
-	while (m->vsock.engine.lingering && now < deadline) {
-		loop_run_once(m->loop, (int)(deadline - now));
-		now = now_us() / 1000u;
 	}
+	/* What hosts have for the guest is not to be taken for nobody. */
+	vsock_device_set_running(&m->vsock, false);
+	machine_drain(m);
+	vsock_device_finish(&m->vsock);
+	vsock_engine_hand_over(&m->vsock.engine);
+	while (m->vsock.engine.lingering && (left = deadline_left(deadline)))
+		loop_run_once(m->loop, left);
 }
 
 void machine_free(struct machine *m)

@@ -18,6 +18,9 @@
 #include "vmm/control_message.h"
 #include "vmm/vm.h"
 
+/* --vsock linger= when it is not given, ms. */
+#define VSOCK_LINGER_MS 5000
+
 /* Ranges in --vsock ports=. */
 #define VSOCK_OPTION_RANGES 16u
 
@@ -27,6 +30,8 @@
  * @device: cid=, queue-size=, buffer=, connections=; whether seqpacket= is
  * @host: uds=, seqpacket=, mode=, clients=, ports=
  * @ranges: behind host.ports
+ * @linger_ms: linger=: how long at most, at the end of the process, host
+ *     programs are waited for that do not take what the guest sent last
  * @pcap: where to write down all packets, or NULL
  */
 struct vsock_options {
@@ -34,6 +39,7 @@ struct vsock_options {
 	struct vsock_device_options device;
 	struct vsock_unix_options host;
 	struct vsock_port_range ranges[VSOCK_OPTION_RANGES];
+	int linger_ms;
 	const char *pcap;
 };
 
@@ -117,8 +123,9 @@ struct machine *machine_restore(const struct machine_host *host,
 /**
  * machine_inherit() - take over console, host sockets and capture
  * @m: was made with this @old
- * @old: stopped; what its guest said has been delivered as far as host sockets
- *     take it at once. Only machine_free() is left to do with it
+ * @old: stopped; what its guest has sent is delivered, and what host sockets do
+ *     not take at once is @m's to deliver. Only machine_free() is left to do
+ *     with it
  */
 void machine_inherit(struct machine *m, struct machine *old);
 /** machine_halt() - end its vCPUs, for good */
@@ -127,8 +134,9 @@ void machine_halt(struct machine *m);
  * machine_linger() - deliver what the guest sent last
  *
  * After machine_halt(). The guest is gone, what it sent last is not lost with
- * it: rings are run once more, backlogs go out as long as the host sockets take
- * them in time.
+ * it: its rings are emptied, and host sockets made to take as much as they can.
+ * Programs that have to read before there is room for the rest are waited for
+ * until options.vsock.linger_ms have passed. What is lost then is logged.
  */
 void machine_linger(struct machine *m);
 /** machine_free() - NULL is fine */

@@ -364,6 +364,7 @@ destroy_unix:
 static void vsock_inherit(struct machine *m, struct machine *old)
 {
 	m->vsock.engine.capture = old->vsock.engine.capture;
+	vsock_device_finish(&old->vsock);
 	old->vsock.engine.capture = NULL;
 	vsock_unix_inherit(&m->vsock_unix, &old->vsock_unix);
 }

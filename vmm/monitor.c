@@ -256,7 +256,7 @@ int monitor_run(const struct machine_options *options, struct fail *why)
 	status = loop_run(mon.loop);
 	if (mon.machine)
 		machine_halt(mon.machine);
-	if (mon.machine && status != MACHINE_EXIT_ERROR)
+	if (mon.machine)
 		machine_linger(mon.machine);
 	tell(&mon, MACHINE_EVENT_SHUTDOWN,
 	     json_pack("{sb ss}", "guest", !strncmp(mon.reason, "guest", 5),

@@ -6,6 +6,7 @@
  */
 #include "vmm/option_value.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -60,6 +61,31 @@ bool option_size(const char *text, uint64_t *bytes)
 		end++;
 	return !*end &&
 	       !__builtin_mul_overflow(*bytes, UINT64_C(1) << shift, bytes);
+}
+
+int option_seconds(const char *what, const char *text, int *ms,
+		   struct fail *why)
+{
+	unsigned int unit = 100, part = 0;
+	const char *end;
+	uint64_t s;
+
+	if (!option_digits(text, &end, &s) || s > OPTION_SECONDS_MAX)
+		goto bad;
+	if (*end == '.') {
+		for (end++; unit && isdigit((unsigned char)*end); end++) {
+			part += unit * (unsigned int)(*end - '0');
+			unit /= 10;
+		}
+	}
+	if (*end)
+		goto bad;
+	*ms = (int)(s * 1000 + part);
+	return 0;
+bad:
+	return fail(why, -EINVAL, "%s " SHOWN ": seconds from 0 to %u "
+		    "expected, with up to three decimals", what, text,
+		    OPTION_SECONDS_MAX);
 }
 
 int option_check_path(const char *what, const char *path, struct fail *why)

@@ -32,6 +32,19 @@ bool option_number(const char *text, uint64_t min, uint64_t max,
  */
 bool option_size(const char *text, uint64_t *bytes);
 
+/* The longest time that option_seconds() takes. */
+#define OPTION_SECONDS_MAX 86400u
+
+/**
+ * option_seconds() - read seconds, with up to three decimals
+ * @what: named in the reason
+ * @ms: set to milliseconds
+ *
+ * Return: 0, or -EINVAL: not from 0 to OPTION_SECONDS_MAX.
+ */
+int option_seconds(const char *what, const char *text, int *ms,
+		   struct fail *why);
+
 /**
  * option_check_path() - could @path name a file
  * @what: named in the reason

@@ -141,6 +141,13 @@ static int set_clients(void *out, const char *value, struct fail *why)
 	return 0;
 }
 
+static int set_linger(void *out, const char *value, struct fail *why)
+{
+	struct vsock_options *o = out;
+
+	return option_seconds("linger", value, &o->linger_ms, why);
+}
+
 /* "N" or "N-M". Return: where it ends, or NULL. */
 static const char *read_range(const char *text, struct vsock_port_range *range)
 {
@@ -187,6 +194,7 @@ static const struct option_list_rule rules[] = {
 	{ "connections", false, set_connections },
 	{ "clients", false, set_clients },
 	{ "buffer", false, set_buffer },
+	{ "linger", false, set_linger },
 	{ "queue-size", false, set_queue_size },
 	{ "pcap", false, set_pcap },
 	{ 0 }
@@ -198,6 +206,7 @@ int option_vsock(const char *text, struct vsock_options *out,
 	int err;
 
 	out->host.mode = 0600;
+	out->linger_ms = VSOCK_LINGER_MS;
 	err = option_list(text, rules, out, why);
 	if (err)
 		return err;

@@ -10,7 +10,6 @@
  */
 #include "vmm/options.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -29,7 +28,6 @@
 
 #define PORT_MAX	UINT64_C(0xfffffffe)
 
-#define TIMEOUT_MAX_S	86400u
 
 static const char *const command_names[] = {
 	[COMMAND_HELP] = "help",
@@ -193,29 +191,9 @@ static int set_verbose(struct options *o, const char *value, struct fail *why)
 	return set_level(o, LOG_LEVEL_DEBUG, why);
 }
 
-/* Seconds, with up to three decimals. */
 static int set_timeout(struct options *o, const char *value, struct fail *why)
 {
-	unsigned int unit = 100, ms = 0;
-	const char *end;
-	uint64_t s;
-
-	if (!option_digits(value, &end, &s) || s > TIMEOUT_MAX_S)
-		goto bad;
-	if (*end == '.') {
-		for (end++; unit && isdigit((unsigned char)*end); end++) {
-			ms += unit * (unsigned int)(*end - '0');
-			unit /= 10;
-		}
-	}
-	if (*end)
-		goto bad;
-	o->timeout_ms = (int)(s * 1000 + ms);
-	return 0;
-bad:
-	return fail(why, -EINVAL, "--timeout " SHOWN ": seconds from 0 to %u "
-		    "expected, with up to three decimals", value,
-		    TIMEOUT_MAX_S);
+	return option_seconds("--timeout", value, &o->timeout_ms, why);
 }
 
 static int set_wait(struct options *o, const char *value, struct fail *why)
@@ -225,6 +203,12 @@ static int set_wait(struct options *o, const char *value, struct fail *why)
 		return fail(why, -EINVAL, "--wait '': the name of an event "
 			    "expected");
 	return 0;
+}
+
+static int set_patience(struct options *o, const char *value,
+			struct fail *why)
+{
+	return option_seconds("--wait", value, &o->wait_ms, why);
 }
 
 static int set_json(struct options *o, const char *value, struct fail *why)
@@ -262,6 +246,7 @@ static const struct option_rule option_rules[] = {
 	{ "verbose", ON(RUN) | ON(RESTORE), false, set_verbose },
 	{ "timeout", ON(CONNECT) | ON(CTL), true, set_timeout },
 	{ "wait", ON(CTL), true, set_wait },
+	{ "wait", ON(CONNECT), true, set_patience },
 	{ "json", ON(CTL) | ON(INSPECT), false, set_json },
 	{ "verify", ON(INSPECT), false, set_verify },
 	{ "help", ~0u, false, NULL },

@@ -45,6 +45,7 @@ enum command {
  * @json: COMMAND_CTL, COMMAND_INSPECT: JSON even on a terminal
  * @verify: COMMAND_INSPECT: read the memory, too
  * @port: COMMAND_CONNECT: vsock port
+ * @wait_ms: COMMAND_CONNECT: how long to wait until the guest listens
  * @timeout_ms: COMMAND_CONNECT: how long to wait for the guest's answer;
  *     COMMAND_CTL: for everything; negative: for ever
  *
@@ -64,6 +65,7 @@ struct options {
 	bool json;
 	bool verify;
 	uint32_t port;
+	int wait_ms;
 	int timeout_ms;
 	struct {
 		const char **words;

@@ -37,8 +37,14 @@ static const struct refusal refusals[] = {
 	{ "timeout_too_fine", { "connect", "u", "1", "--timeout=1.0001" },
 	  "three decimals" },
 
-	{ "wait_is_not_of_connect", { "connect", "u", "1", "--wait=STOP" },
-	  "'--wait=STOP'" },
+	{ "connect_waits_for_no_event", { "connect", "u", "1", "--wait=STOP" },
+	  "--wait 'STOP': seconds" },
+	{ "connect_wait_negative", { "connect", "u", "1", "--wait=-1" },
+	  "--wait '-1'" },
+	{ "connect_wait_too_long", { "connect", "u", "1", "--wait=86401" },
+	  "86400" },
+	{ "connect_wait_twice", { "connect", "u", "1", "--wait=1", "--wait=2" },
+	  "--wait is given twice" },
 	{ "json_is_not_of_connect", { "connect", "u", "1", "--json" },
 	  "'--json'" },
 
@@ -84,6 +90,11 @@ START_TEST(connect_takes_a_port)
 	options_free(&options);
 	ck_assert_int_eq(PARSE("connect", "u", "0", "--timeout", "0.025"), 0);
 	ck_assert_int_eq(options.timeout_ms, 25);
+	ck_assert_int_eq(options.wait_ms, 0);
+	options_free(&options);
+	ck_assert_int_eq(PARSE("connect", "--wait", "2.5", "u", "0"), 0);
+	ck_assert_int_eq(options.wait_ms, 2500);
+	ck_assert_int_lt(options.timeout_ms, 0);
 }
 END_TEST
 

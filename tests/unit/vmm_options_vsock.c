@@ -136,6 +136,18 @@ static const struct refusal refusals[] = {
 	  "clients '-1'" },
 	{ "clients_twice", { RUN, "--vsock=cid=3,uds=/s,clients=1,clients=1" },
 	  "clients is given twice" },
+	{ "linger_empty", { RUN, "--vsock=cid=3,uds=/s,linger=" },
+	  "linger has an empty value" },
+	{ "linger_text", { RUN, "--vsock=cid=3,uds=/s,linger=long" },
+	  "linger 'long'" },
+	{ "linger_negative", { RUN, "--vsock=cid=3,uds=/s,linger=-1" },
+	  "linger '-1'" },
+	{ "linger_too_long", { RUN, "--vsock=cid=3,uds=/s,linger=86401" },
+	  "from 0 to 86400" },
+	{ "linger_too_fine", { RUN, "--vsock=cid=3,uds=/s,linger=0.0001" },
+	  "linger '0.0001'" },
+	{ "linger_twice", { RUN, "--vsock=cid=3,uds=/s,linger=1,linger=1" },
+	  "linger is given twice" },
 	{ "buffer_zero", { RUN, "--vsock=cid=3,uds=/s,buffer=0" },
 	  "4K to 16M" },
 	{ "buffer_below", { RUN, "--vsock=cid=3,uds=/s,buffer=4095" },
@@ -217,7 +229,7 @@ START_TEST(vsock_takes_its_keys_in_any_order)
 {
 	const struct vsock_options *v;
 
-	v = vsock("pcap=/p,,q,queue-size=64,buffer=1M,clients=5,"
+	v = vsock("pcap=/p,,q,queue-size=64,buffer=1M,clients=5,linger=1.25,"
 		  "connections=9,ports=1+3-4,mode=0660,seqpacket=/t");
 	ck_assert(v->present);
 	ck_assert_uint_eq(v->device.guest_cid, 3);
@@ -234,6 +246,7 @@ START_TEST(vsock_takes_its_keys_in_any_order)
 	ck_assert_uint_eq(v->host.clients_max, 5);
 	ck_assert_uint_eq(v->device.buf_alloc, 1u << 20);
 	ck_assert_uint_eq(v->device.queue_size, 64);
+	ck_assert_int_eq(v->linger_ms, 1250);
 	ck_assert_str_eq(v->pcap, "/p,q");
 }
 END_TEST
@@ -252,6 +265,7 @@ START_TEST(what_vsock_is_not_told_has_a_default)
 	ck_assert_uint_eq(v->device.conns_max, 0);
 	ck_assert_uint_eq(v->device.buf_alloc, 0);
 	ck_assert_uint_eq(v->device.queue_size, 0);
+	ck_assert_int_eq(v->linger_ms, VSOCK_LINGER_MS);
 }
 END_TEST
 
@@ -266,6 +280,8 @@ START_TEST(vsock_values_go_from_end_to_end)
 	ck_assert_uint_eq(vsock("clients=4096")->host.clients_max, 4096);
 	ck_assert_uint_eq(vsock("buffer=4096")->device.buf_alloc, 4096);
 	ck_assert_uint_eq(vsock("buffer=16M")->device.buf_alloc, 16u << 20);
+	ck_assert_int_eq(vsock("linger=0")->linger_ms, 0);
+	ck_assert_int_eq(vsock("linger=86400")->linger_ms, 86400000);
 	ck_assert_uint_eq(vsock("queue-size=32")->device.queue_size, 32);
 	ck_assert_uint_eq(vsock("queue-size=1024")->device.queue_size, 1024);
 	ck_assert_uint_eq(vsock("ports=0-4294967294")->ranges[0].first, 0);
