@@ -14,7 +14,13 @@
  *   down  open ──end of the guest's data──▶ buffer written ──close──▶ done
  *
  * It is over when both are done, or when down is done and the guest's socket
- * is closed both ways (POLLHUP): then nobody is left to read what may come.
+ * is closed both ways (POLLHUP): then nobody is left to read what may come. It
+ * is also over when nobody reads the output any more.
+ *
+ * That all went well is not a matter of the ends alone. Who closes an AF_UNIX
+ * socket without having read all of it resets the other end, and wherry does so
+ * as well when it could not deliver what the guest had sent: ECONNRESET, behind
+ * the last bytes there are. It comes from recv(), or is found when all is over.
  */
 #include "vmm/connect.h"
 
@@ -26,7 +32,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "devices/sink.h"
@@ -43,7 +48,11 @@
 #define REFUSAL_MAX	128u
 
 /* The backlog is full: its owner is busy, or its guest not ready. */
-#define BACKLOG_PAUSE_NS (20 * 1000 * 1000)
+#define BACKLOG_PAUSE_MS 20
+
+/* Between attempts, with --wait: the first pause, and the longest. */
+#define WAIT_PAUSE_MIN_MS 1
+#define WAIT_PAUSE_MAX_MS 50
 
 /**
  * struct buffer - bytes on their way
@@ -70,6 +79,7 @@ struct buffer {
  * @guest_ended: end of the guest's data
  * @down_done: output has been closed
  * @hung_up: the guest's socket is closed both ways
+ * @out_gone: nobody reads the output any more
  */
 struct relay {
 	int sock;
@@ -84,6 +94,7 @@ struct relay {
 	bool guest_ended;
 	bool down_done;
 	bool hung_up;
+	bool out_gone;
 };
 
 static bool is_empty(const struct buffer *b)
@@ -91,11 +102,29 @@ static bool is_empty(const struct buffer *b)
 	return b->start == b->end;
 }
 
+/* How long it may take in all, ms; negative: for ever. */
+static int limit_ms(const struct connect_options *o)
+{
+	if (!o->wait_ms || (o->timeout_ms >= 0 && o->timeout_ms < o->wait_ms))
+		return o->timeout_ms;
+	return o->wait_ms;
+}
+
 static int timed_out(const struct connect_options *o, struct fail *why)
 {
+	int limit = limit_ms(o);
+
 	return fail(why, -ETIMEDOUT, "vsock port %" PRIu32 " by way of '%s': "
 		    "no answer within %d.%03d seconds", o->port, o->uds,
-		    o->timeout_ms / 1000, o->timeout_ms % 1000);
+		    limit / 1000, limit % 1000);
+}
+
+static void pause_for(int ms, int64_t deadline)
+{
+	int left = deadline_left(deadline);
+
+	/* poll() is nanosleep() in the unit at hand. */
+	(void)poll(NULL, 0, left >= 0 && left < ms ? left : ms);
 }
 
 static int refused(const struct connect_options *o, struct fail *why)
@@ -126,7 +155,6 @@ static int refused_because(const struct relay *r,
 static int open_socket(const struct connect_options *o, int64_t deadline,
 		       struct fail *why)
 {
-	static const struct timespec pause = { .tv_nsec = BACKLOG_PAUSE_NS };
 	int fd;
 
 	for (;;) {
@@ -141,7 +169,7 @@ static int open_socket(const struct connect_options *o, int64_t deadline,
 				    strerror(-fd));
 		if (!deadline_left(deadline))
 			return timed_out(o, why);
-		nanosleep(&pause, NULL);
+		pause_for(BACKLOG_PAUSE_MS, deadline);
 	}
 }
 
@@ -260,12 +288,20 @@ static int send_up(struct relay *r, struct fail *why)
 	return 0;
 }
 
+static int cut_off(struct fail *why)
+{
+	return fail(why, -ECONNRESET, "the connection was reset: what was sent "
+		    "last, by the guest or to it, is lost");
+}
+
 static int receive_down(struct relay *r, struct fail *why)
 {
 	ssize_t n = recv(r->sock, r->down.data, BUFFER_SIZE, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	if (n < 0 && errno == ECONNRESET)
+		return cut_off(why);
 	if (n < 0)
 		return fail(why, -errno, "receiving from the guest: %s",
 			    strerror(errno));
@@ -285,6 +321,10 @@ static int write_output(struct relay *r, struct fail *why)
 			       b->end - b->start);
 		if (n == -EAGAIN)
 			return 0;
+		if (n == -EPIPE) {
+			r->out_gone = true;
+			return 0;
+		}
 		if (n < 0)
 			return fail(why, (int)n, "standard output: %s",
 				    strerror((int)-n));
@@ -343,8 +383,21 @@ static int relay_turn(struct relay *r, struct fail *why)
 		rc = write_output(r, why);
 	if (!rc && !r->down_done && is_empty(&r->down) &&
 	    (pfd[AT_OUT].revents & (POLLERR | POLLHUP | POLLNVAL)))
-		rc = fail(why, -EPIPE, "standard output: %s", strerror(EPIPE));
+		r->out_gone = true;
 	return rc;
+}
+
+/* Was data lost without a word? Return: 0 or negative errno. */
+static int look_back(const struct relay *r, struct fail *why)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (r->up_lost || !is_empty(&r->up))
+		return fail(why, -ECONNRESET, "the guest stopped reading "
+			    "before all input was sent");
+	(void)getsockopt(r->sock, SOL_SOCKET, SO_ERROR, &err, &len);
+	return err ? cut_off(why) : 0;
 }
 
 static int relay(struct relay *r, struct fail *why)
@@ -355,16 +408,75 @@ static int relay(struct relay *r, struct fail *why)
 		rc = relay_turn(r, why);
 		if (rc < 0)
 			return rc;
+		/* No message: it was that reader who wanted no more. */
+		if (r->out_gone)
+			return is_empty(&r->down) && is_empty(&r->up) ?
+			       0 : -EPIPE;
 	}
-	if (r->up_lost)
-		return fail(why, -EPIPE, "the guest stopped reading before "
-			    "all input was sent");
-	return 0;
+	return look_back(r, why);
+}
+
+/* Connect, and have it accepted. Return: 0 or negative errno. */
+static int attempt(struct relay *r, const struct connect_options *o,
+		   int64_t deadline, struct fail *why)
+{
+	int rc = open_socket(o, deadline, why);
+
+	if (rc < 0)
+		return rc;
+	r->sock = rc;
+	r->down.start = 0;
+	r->down.end = 0;
+	rc = shake_hands(r, o, deadline, why);
+	if (rc < 0) {
+		close(r->sock);
+		r->sock = -1;
+	}
+	return rc;
+}
+
+/* Is it a matter of time? No process yet, no guest, no program in it. */
+static bool may_change(int err)
+{
+	return err == -ENOENT || err == -ECONNREFUSED;
+}
+
+static int get_through(struct relay *r, const struct connect_options *o,
+		       struct fail *why)
+{
+	int64_t deadline = deadline_in(limit_ms(o));
+	int rc, pause = WAIT_PAUSE_MIN_MS;
+
+	for (;;) {
+		rc = attempt(r, o, deadline, why);
+		if (!o->wait_ms || !may_change(rc))
+			return rc;
+		if (!deadline_left(deadline))
+			return -ETIMEDOUT;
+		pause_for(pause, deadline);
+		if (pause < WAIT_PAUSE_MAX_MS)
+			pause *= 2;
+	}
+}
+
+static int exit_status(int rc)
+{
+	switch (rc) {
+	case 0:
+		return 0;
+	case -EPIPE:
+		return CONNECT_EXIT_OUTPUT;
+	case -ECONNRESET:
+		return CONNECT_EXIT_RESET;
+	case -ETIMEDOUT:
+		return CONNECT_EXIT_TIMEOUT;
+	default:
+		return MACHINE_EXIT_ERROR;
+	}
 }
 
 int connect_run(const struct connect_options *o, struct fail *why)
 {
-	int64_t deadline = deadline_in(o->timeout_ms);
 	struct relay *r = calloc(1, sizeof(*r));
 	int rc;
 
@@ -374,13 +486,11 @@ int connect_run(const struct connect_options *o, struct fail *why)
 	}
 	r->in = o->in;
 	r->out_fd = o->out;
-	rc = open_socket(o, deadline, why);
+	rc = get_through(r, o, why);
 	if (rc < 0)
 		goto free_relay;
-	r->sock = rc;
-	rc = shake_hands(r, o, deadline, why);
-	if (rc < 0)
-		goto close_socket;
+	/* What was in the way before is no matter. */
+	why->text[0] = '\0';
 	rc = sink_adopt(&r->out, o->out);
 	if (rc < 0) {
 		fail(why, rc, "standard output: %s", strerror(-rc));
@@ -393,5 +503,5 @@ close_socket:
 	close(r->sock);
 free_relay:
 	free(r);
-	return rc < 0 ? MACHINE_EXIT_ERROR : 0;
+	return exit_status(rc);
 }

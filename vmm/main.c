@@ -67,6 +67,7 @@ static const char *const help_text[] = {
 "                          connections=N   at a time, each way (1023)\n"
 "                          clients=N       before their CONNECT (128)\n"
 "                          buffer=SIZE     of a connection (256K)\n"
+"                          linger=SECONDS  at the end, for slow readers (5)\n"
 "                          queue-size=N    entries of a virtqueue (256)\n"
 "                          pcap=FILE       write all packets there\n"
 "  --control PATH          control socket, see 'wherry help ctl'\n"
@@ -134,14 +135,17 @@ static const char *const help_text[] = {
 "Exit status: 0; 1 an error; 2 a wrong command line; 124 --timeout has passed.\n",
 
 	[COMMAND_CONNECT] =
-"Usage: wherry connect UDS PORT [--timeout SECONDS]\n"
+"Usage: wherry connect UDS PORT [--wait SECONDS] [--timeout SECONDS]\n"
 "Connect standard input and output to vsock port PORT of the guest whose\n"
 "vsock socket (--vsock uds=) is UDS.\n"
 "\n"
+"  --wait SECONDS          for how long to try again until there is a guest, and\n"
+"                          a program that listens in it (default: not at all)\n"
 "  --timeout SECONDS       how long to wait until the guest has accepted\n"
-"                          (default: for ever)\n"
+"                          (default: for ever, or as long as --wait says)\n"
 "\n"
-"Exit status: 0; 1 refused, or an error; 2 a wrong command line.\n",
+"Exit status: 0; 1 refused, or an error; 2 a wrong command line; 3 a reset, data\n"
+"was lost; 124 --wait or --timeout has passed; 141 nobody reads the output.\n",
 
 	[COMMAND_INSPECT] =
 "Usage: wherry inspect DIR [--json] [--verify]\n"
@@ -225,6 +229,7 @@ static int run_connect(const struct options *o, struct fail *why)
 	const struct connect_options connect = {
 		.uds = o->socket,
 		.port = o->port,
+		.wait_ms = o->wait_ms,
 		.timeout_ms = o->timeout_ms,
 		.in = STDIN_FILENO,
 		.out = STDOUT_FILENO,

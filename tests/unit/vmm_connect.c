@@ -18,6 +18,7 @@
 
 #include "devices/unix_socket.h"
 #include "tests/unit/runner.h"
+#include "vmm/deadline.h"
 #include "vmm/machine.h"
 
 #define BIG ((size_t)8 << 20)
@@ -84,7 +85,8 @@ static int finish(void)
 
 	ck_assert_int_eq(pthread_join(thread, &status), 0);
 	started = false;
-	ck_assert_msg(!status == !why.text[0], "'%s'", why.text);
+	ck_assert_msg((!status || (intptr_t)status == CONNECT_EXIT_OUTPUT) ==
+		      !why.text[0], "'%s'", why.text);
 	return (int)(intptr_t)status;
 }
 
@@ -261,7 +263,7 @@ START_TEST(no_answer_in_time_is_an_error)
 	answer_call();
 	/* Half an answer, unless it is too late already. */
 	send(guest, "OK ", 3, MSG_NOSIGNAL);
-	ck_assert_int_eq(finish(), MACHINE_EXIT_ERROR);
+	ck_assert_int_eq(finish(), CONNECT_EXIT_TIMEOUT);
 	ck_says(&why, "0.050 seconds");
 }
 END_TEST
@@ -306,7 +308,7 @@ START_TEST(a_full_backlog_is_waited_for)
 	ck_assert_int_ge(fd[0], 0);
 	options.timeout_ms = 50;
 	start();
-	ck_assert_int_eq(finish(), MACHINE_EXIT_ERROR);
+	ck_assert_int_eq(finish(), CONNECT_EXIT_TIMEOUT);
 	ck_says(&why, "no answer within");
 
 	why.text[0] = '\0';
@@ -372,8 +374,35 @@ START_TEST(a_reset_is_an_error)
 	pfd = (struct pollfd){ .fd = guest, .events = POLLIN };
 	ck_assert_int_eq(poll(&pfd, 1, 10000), 1);
 	close_once(&guest);
-	ck_assert_int_eq(finish(), MACHINE_EXIT_ERROR);
-	ck_says(&why, "guest");
+	ck_assert_int_eq(finish(), CONNECT_EXIT_RESET);
+	ck_says(&why, "is lost");
+}
+END_TEST
+
+/* What the guest had sent before is written all the same. */
+START_TEST(a_reset_behind_data_is_an_error)
+{
+	establish();
+	put(in, "unread");
+	ck_assert_int_eq(recv(guest, &(char){ 0 }, 1, MSG_PEEK), 1);
+	put(guest, "last words");
+	close_once(&guest);
+	expect_bytes(out, "last words");
+	ck_assert_int_eq(finish(), CONNECT_EXIT_RESET);
+}
+END_TEST
+
+/* The guest had ended its half, so that nothing is received any more. */
+START_TEST(a_reset_behind_the_end_is_an_error)
+{
+	establish();
+	shutdown(guest, SHUT_WR);
+	expect_end(out);
+	put(in, "unread");
+	ck_assert_int_eq(recv(guest, &(char){ 0 }, 1, MSG_PEEK), 1);
+	close_once(&guest);
+	ck_assert_int_eq(finish(), CONNECT_EXIT_RESET);
+	ck_says(&why, "is lost");
 }
 END_TEST
 
@@ -384,19 +413,161 @@ START_TEST(lost_input_is_an_error)
 	put(in, "nobody reads this");
 	usleep(20000);
 	close_once(&guest);
-	ck_assert_int_eq(finish(), MACHINE_EXIT_ERROR);
+	ck_assert_int_eq(finish(), CONNECT_EXIT_RESET);
 	ck_says(&why, "stopped reading");
 }
 END_TEST
 
-START_TEST(an_output_that_closes_ends_it)
+START_TEST(an_output_that_closes_ends_it_without_a_word)
 {
 	establish();
 	/* Also while nothing is to be written. */
 	close_once(&out);
-	ck_assert_int_eq(finish(), MACHINE_EXIT_ERROR);
-	ck_says(&why, "standard output");
+	ck_assert_int_eq(finish(), 0);
+	ck_assert_str_eq(why.text, "");
 	close(options.out);
+}
+END_TEST
+
+START_TEST(an_output_that_closes_too_early_has_a_status)
+{
+	char block[4096] = { 0 };
+	struct pollfd pfd = { .fd = options.in };
+
+	establish();
+	/* More than a pipe holds: something waits when its reader goes. */
+	for (int idle = 0; idle < 20; ) {
+		if (send(guest, block, sizeof(block), MSG_DONTWAIT) > 0)
+			idle = 0;
+		else
+			idle += !poll(&pfd, 0, 5);
+	}
+	close_once(&out);
+	ck_assert_int_eq(finish(), CONNECT_EXIT_OUTPUT);
+	ck_assert_str_eq(why.text, "");
+	close(options.out);
+}
+END_TEST
+
+/* --wait. */
+
+static int64_t began;
+
+static void start_waiting(int wait_ms)
+{
+	options.wait_ms = wait_ms;
+	began = deadline_now();
+	start();
+}
+
+static void expect_over_at(int ms)
+{
+	int64_t took;
+
+	ck_assert_int_eq(finish(), CONNECT_EXIT_TIMEOUT);
+	took = deadline_now() - began;
+	ck_assert_int_ge(took, ms - 1);
+	/* The machine may be busy; a whole pause more is another matter. */
+	ck_assert_int_lt(took, ms + 2000);
+}
+
+static void listen_again(void)
+{
+	ck_assert_int_eq(unix_socket_listen(path, SOCK_STREAM, 0600, &listener,
+					    &why), 0);
+}
+
+static void take_call(void)
+{
+	struct pollfd pfd = { .fd = listener.fd, .events = POLLIN };
+
+	close_once(&guest);
+	ck_assert_int_eq(poll(&pfd, 1, 10000), 1);
+	guest = accept(listener.fd, NULL, NULL);
+	ck_assert_int_ge(guest, 0);
+	expect_bytes(guest, "CONNECT 5000\n");
+}
+
+static void expect_served(void)
+{
+	put(guest, "OK 1\n");
+	put(guest, "here");
+	expect_bytes(out, "here");
+	close_once(&guest);
+	ck_assert_int_eq(finish(), 0);
+	ck_assert_str_eq(why.text, "");
+}
+
+START_TEST(waits_until_the_guest_listens)
+{
+	start_waiting(60000);
+	for (int i = 0; i < 5; i++)
+		take_call();
+	take_call();
+	expect_served();
+}
+END_TEST
+
+START_TEST(waits_for_a_socket_that_is_not_there_yet)
+{
+	unix_listener_close(&listener);
+	start_waiting(60000);
+	usleep(20000);
+	listen_again();
+	take_call();
+	expect_served();
+}
+END_TEST
+
+START_TEST(waits_for_the_next_process_at_a_leftover_socket)
+{
+	int fd = listener.fd;
+
+	listener.fd = -1;
+	close(fd);
+	start_waiting(60000);
+	usleep(20000);
+	unlink(path);
+	listen_again();
+	take_call();
+	expect_served();
+}
+END_TEST
+
+START_TEST(a_wait_in_vain_ends_in_time)
+{
+	unix_listener_close(&listener);
+	start_waiting(30 + _i);
+	expect_over_at(30 + _i);
+	ck_says(&why, path);
+}
+END_TEST
+
+START_TEST(a_wait_for_an_answer_ends_in_time)
+{
+	start_waiting(70);
+	take_call();
+	expect_over_at(70);
+	ck_says(&why, "0.070 seconds");
+}
+END_TEST
+
+START_TEST(the_timeout_bounds_the_wait)
+{
+	unix_listener_close(&listener);
+	options.timeout_ms = 40;
+	start_waiting(60000);
+	expect_over_at(40);
+}
+END_TEST
+
+START_TEST(what_time_does_not_change_is_not_waited_for)
+{
+	start_waiting(60000);
+	take_call();
+	put(guest, "nonsense\n");
+	ck_assert_int_eq(finish(), MACHINE_EXIT_ERROR);
+	ck_says(&why, "'OK NUMBER' expected");
 }
 END_TEST
 
@@ -504,8 +675,18 @@ int main(void)
 		UNIT_TEST(a_guest_that_closes_ends_it_without_input),
 		UNIT_TEST(a_guest_that_closes_after_its_half_close_ends_it),
 		UNIT_TEST(a_reset_is_an_error),
+		UNIT_TEST(a_reset_behind_data_is_an_error),
+		UNIT_TEST(a_reset_behind_the_end_is_an_error),
 		UNIT_TEST(lost_input_is_an_error),
-		UNIT_TEST(an_output_that_closes_ends_it),
+		UNIT_TEST(an_output_that_closes_ends_it_without_a_word),
+		UNIT_TEST(an_output_that_closes_too_early_has_a_status),
+		UNIT_TEST(waits_until_the_guest_listens),
+		UNIT_TEST(waits_for_a_socket_that_is_not_there_yet),
+		UNIT_TEST(waits_for_the_next_process_at_a_leftover_socket),
+		UNIT_LOOP(a_wait_in_vain_ends_in_time, 30),
+		UNIT_TEST(a_wait_for_an_answer_ends_in_time),
+		UNIT_TEST(the_timeout_bounds_the_wait),
+		UNIT_TEST(what_time_does_not_change_is_not_waited_for),
 		UNIT_TEST(much_data_arrives_whole_both_ways),
 		UNIT_TEST(who_does_not_read_holds_up_one_direction),
 	};
