@@ -435,10 +435,10 @@ static int attempt(struct relay *r, const struct connect_options *o,
 	return rc;
 }
 
-/* Is it a matter of time? No process yet, no guest, no program in it. */
+/* Is it a matter of time? No process, guest, program or connection free yet. */
 static bool may_change(int err)
 {
-	return err == -ENOENT || err == -ECONNREFUSED;
+	return err == -ENOENT || err == -ECONNREFUSED || err == -EBUSY;
 }
 
 static int get_through(struct relay *r, const struct connect_options *o,
