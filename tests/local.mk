@@ -17,3 +17,13 @@ EXTRA_DIST += tests/mutate/README tests/mutate/run \
 	tests/mutate/credit.list tests/mutate/engine.list \
 	tests/mutate/gate.list tests/mutate/rings.list \
 	tests/mutate/snapshot.list
+
+# Rules that the sources and the tests themselves keep.
+dist_check_SCRIPTS += tests/lint/layers.sh tests/lint/lists.sh
+EXTRA_DIST += tests/lint/lib.sh
+TESTS += tests/lint/layers.sh tests/lint/lists.sh
+
+# What boots Linux guests is run by bootstrap.
+EXTRA_DIST += bootstrap guest-images tests/guest tests/lane \
+	tests/migration/chain.test.sh tests/migration/clones.test.sh \
+	tests/migration/storm.test.sh

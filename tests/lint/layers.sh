@@ -5,21 +5,7 @@
 # on the architecture may stand, and what no file may have. Run by "make check";
 # prints TAP.
 
-cd "${WHERRY_SRC:-.}" || exit 1
-count=0
-failed=0
-
-# rule NAME OFFENDERS: passes if there are none
-rule() {
-	count=$((count + 1))
-	if [ -z "$2" ]; then
-		echo "ok $count - $1"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $1"
-		echo "$2" | sed 's/^/# /'
-	fi
-}
+. "${0%/*}/lib.sh"
 
 sources() {
 	find "$@" -name '*.[chS]' | sort
@@ -64,5 +50,4 @@ rule "no trailing blanks, no lines indented by spaces" \
 rule "every mutant fits the sources (tests/mutate/README)" \
 	"$(python3 tests/mutate/run --applies 2>&1)"
 
-echo "1..$count"
-[ "$failed" -eq 0 ]
+finish
