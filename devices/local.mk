@@ -9,6 +9,7 @@ libdevices_a_SOURCES = \
 	devices/loop.c devices/loop.h \
 	devices/monotonic.h \
 	devices/power.c devices/power.h \
+	devices/pvpanic.c devices/pvpanic.h \
 	devices/rate.c devices/rate.h \
 	devices/rng.c devices/rng.h \
 	devices/serial.c devices/serial.h \

@@ -30,6 +30,8 @@
 #define ARCH_SERIAL_GSI		4u
 /* ACPI sleep control, sleep status and reset registers, one byte each. */
 #define ARCH_POWER_BASE		UINT64_C(0x600)
+/* Where the guest says that it has panicked; as in other monitors. */
+#define ARCH_PVPANIC_BASE	UINT64_C(0x505)
 /* Where the guest finds its generation ID; in RAM that is reserved for it. */
 #define ARCH_VMGENID_BASE	UINT64_C(0xfe000)
 #else
@@ -44,6 +46,7 @@
  * @PLATFORM_GED: register and interrupt of the ACPI generic event device, and
  *     with it a power button
  * @PLATFORM_VMGENID: generation ID in RAM; its changes are told by the former
+ * @PLATFORM_PVPANIC: the port where the guest tells of a panic
  */
 enum platform_kind {
 	PLATFORM_VIRTIO_MMIO,
@@ -51,13 +54,15 @@ enum platform_kind {
 	PLATFORM_POWER,
 	PLATFORM_GED,
 	PLATFORM_VMGENID,
+	PLATFORM_PVPANIC,
 };
 
 /**
  * struct platform_device - one row of the machine table, as the guest's
  * description (ACPI, device tree) needs it
  * @kind: see there
- * @base: address: guest physical, or port for PLATFORM_SERIAL and _POWER
+ * @base: address: guest physical, or port for PLATFORM_SERIAL, _POWER
+ *     and _PVPANIC
  * @size: bytes
  * @gsi: interrupt; 0: none
  */

@@ -17,6 +17,10 @@
  * @MACHINE_EVENT_RESET: the guest asked for a reset, or was reset; data:
  *     {"guest": bool, "reason": "guest-reset" | "host-qmp-system-reset"}
  * @MACHINE_EVENT_POWERDOWN: the guest's power button has been pressed
+ * @MACHINE_EVENT_GUEST_PANICKED: the guest's kernel has panicked; data:
+ *     {"action": "pause" | "poweroff"}: what becomes of it
+ * @MACHINE_EVENT_GUEST_CRASHLOADED: it has, and deals with it by itself; data:
+ *     {"action": "run"}
  * @MACHINE_EVENT_SNAPSHOT_SAVED: data: {"path": string} and what
  *     machine_save() reports
  * @MACHINE_EVENT_SNAPSHOT_LOADED: data: {"path": string}
@@ -34,6 +38,8 @@ enum machine_event {
 	MACHINE_EVENT_SHUTDOWN,
 	MACHINE_EVENT_RESET,
 	MACHINE_EVENT_POWERDOWN,
+	MACHINE_EVENT_GUEST_PANICKED,
+	MACHINE_EVENT_GUEST_CRASHLOADED,
 	MACHINE_EVENT_SNAPSHOT_SAVED,
 	MACHINE_EVENT_SNAPSHOT_LOADED,
 	MACHINE_EVENT_SNAPSHOT_PROGRESS,

@@ -9,7 +9,8 @@
  * Theory of operation
  *
  *   built ─▶ booted or loaded ─▶ prelaunch ──cont──▶ running ◀─stop/cont─▶ paused
- *   any ──guest power-off, reset, crash──▶ host->ended() ─▶ freed
+ *   any ──guest power-off, reset, crash, panic──▶ host->ended() ─▶ freed
+ *   running ──panic, --on-panic stop──▶ paused
  *
  * Whatever can fail for a reason of the user's (a socket in use, a damaged
  * snapshot) is tried before KVM is touched, and all of it before a vCPU runs:
@@ -41,68 +42,23 @@ static void tell(struct machine *m, enum machine_event event, json_t *data)
 	control_event(m->control, machine_event_name(event), data);
 }
 
-/* Any thread. */
-static void on_vm_event(void *opaque, enum vm_event event)
+void machine_report(struct machine *m, enum vm_event event)
 {
 	const uint64_t one = 1;
-	struct machine *m = opaque;
 	ssize_t n;
 
-	atomic_store(&m->event, (unsigned int)event + 1u);
+	/* What follows a panic, a reboot often, is not to be seen. */
+	if (event == VM_EVENT_PANIC)
+		vcpus_hold(&m->vm);
+	atomic_fetch_or(&m->event, 1u << event);
 	n = write(m->events.fd, &one, sizeof(one));
 	(void)n;
 }
 
-/* Was the file changed that the guest's memory is a mapping of? */
-static bool image_changed(const struct machine *m, struct fail *why)
+/* Any thread. */
+static void on_vm_event(void *opaque, enum vm_event event)
 {
-	return m->vm.memory_private && image_check(&m->vm.image, why);
-}
-
-/* What it does without is no longer its own doing. */
-static void memory_lost(struct machine *m)
-{
-	struct fail why;
-
-	if (!image_changed(m, &why))
-		fail(&why, -EIO, "snapshot %s: memory: cannot be read any more",
-		     m->vm.image.name);
-	log_error("the guest cannot go on: %s", why.text);
-	m->host->ended(m->host->opaque, MACHINE_EXIT_ERROR, "host-error");
-}
-
-static void on_events(struct loop_source *source, uint32_t events)
-{
-	struct machine *m = loop_owner(source, struct machine, events);
-	unsigned int event = atomic_load(&m->event);
-	struct fail why;
-
-	(void)events;
-	loop_remove(m->loop, source);
-	switch ((enum vm_event)(event - 1u)) {
-	case VM_EVENT_POWEROFF:
-		m->host->ended(m->host->opaque, MACHINE_EXIT_POWEROFF,
-			       "guest-shutdown");
-		break;
-	case VM_EVENT_RESET:
-		tell(m, MACHINE_EVENT_RESET,
-		     json_pack("{sb ss}", "guest", 1, "reason",
-			       "guest-reset"));
-		m->host->ended(m->host->opaque, MACHINE_EXIT_RESET,
-			       "guest-reset");
-		break;
-	case VM_EVENT_CRASH:
-		if (image_changed(m, &why)) {
-			memory_lost(m);
-			break;
-		}
-		m->host->ended(m->host->opaque, MACHINE_EXIT_ERROR,
-			       "guest-panic");
-		break;
-	case VM_EVENT_MEMORY:
-		memory_lost(m);
-		break;
-	}
+	machine_report(opaque, event);
 }
 
 static void set_running(struct machine *m, bool running)
@@ -129,8 +85,94 @@ void machine_stop(struct machine *m)
 
 void machine_cont(struct machine *m)
 {
-	if (!m->running)
-		set_running(m, true);
+	/* A panic that came as it stopped has to be told of first. */
+	if (m->running || atomic_load(&m->event) & 1u << VM_EVENT_PANIC)
+		return;
+	pvpanic_forget(&m->pvpanic);
+	vcpus_release(&m->vm);
+	set_running(m, true);
+}
+
+/* The guest is over. */
+static void end(struct machine *m, int status, const char *reason)
+{
+	loop_remove(m->loop, &m->events);
+	m->host->ended(m->host->opaque, status, reason);
+}
+
+/* Was the file changed that the guest's memory is a mapping of? */
+static bool image_changed(const struct machine *m, struct fail *why)
+{
+	return m->vm.memory_private && image_check(&m->vm.image, why);
+}
+
+/* What it does without is no longer its own doing. */
+static void memory_lost(struct machine *m)
+{
+	struct fail why;
+
+	if (!image_changed(m, &why))
+		fail(&why, -EIO, "snapshot %s: memory: cannot be read any more",
+		     m->vm.image.name);
+	log_error("the guest cannot go on: %s", why.text);
+	end(m, MACHINE_EXIT_ERROR, "host-error");
+}
+
+/* A triple fault, or what KVM could not run: was it the guest's own doing? */
+static void on_crash(struct machine *m)
+{
+	struct fail why;
+
+	if (image_changed(m, &why))
+		memory_lost(m);
+	else
+		end(m, MACHINE_EXIT_ERROR, "guest-panic");
+}
+
+/* It is held where it said so. */
+static void on_panic(struct machine *m)
+{
+	bool stop = m->options->panic_stop;
+
+	log_warn("the guest has panicked%s",
+		 stop ? "; it stays paused, as --on-panic asks" : "");
+	tell(m, MACHINE_EVENT_GUEST_PANICKED,
+	     json_pack("{ss}", "action", stop ? "pause" : "poweroff"));
+	if (stop)
+		machine_stop(m);
+	else
+		end(m, MACHINE_EXIT_PANIC, "guest-panic");
+}
+
+static void on_events(struct loop_source *source, uint32_t events)
+{
+	struct machine *m = loop_owner(source, struct machine, events);
+	unsigned int event;
+	uint64_t count;
+	ssize_t n;
+
+	(void)events;
+	n = read(source->fd, &count, sizeof(count));
+	(void)n;
+	event = atomic_exchange(&m->event, 0);
+	if (event & 1u << VM_EVENT_CRASH_LOADED)
+		tell(m, MACHINE_EVENT_GUEST_CRASHLOADED,
+		     json_pack("{ss}", "action", "run"));
+	/* First: what other vCPUs made of it meanwhile is not to count. */
+	if (event & 1u << VM_EVENT_PANIC) {
+		on_panic(m);
+	} else if (event & 1u << VM_EVENT_MEMORY) {
+		memory_lost(m);
+	} else if (event & 1u << VM_EVENT_CRASH) {
+		on_crash(m);
+	} else if (event & 1u << VM_EVENT_POWEROFF) {
+		end(m, MACHINE_EXIT_POWEROFF, "guest-shutdown");
+	} else if (event & 1u << VM_EVENT_RESET) {
+		tell(m, MACHINE_EVENT_RESET,
+		     json_pack("{sb ss}", "guest", 1, "reason",
+			       "guest-reset"));
+		end(m, MACHINE_EXIT_RESET, "guest-reset");
+	}
 }
 
 void machine_powerdown(struct machine *m)

@@ -58,6 +58,7 @@ struct vsock_options {
  * @clock: --clock
  * @force: --force: restore onto a CPU that lacks what the guest was told of
  * @paused: --paused: leave the guest stopped until `cont`
+ * @panic_stop: --on-panic stop: a guest that has panicked stays, paused
  * @end_signals: those that end the process cleanly (SIGINT, SIGTERM, SIGHUP,
  *     less the ones that were ignored when it started); main() has blocked
  *     them, monitor_run() reads them with signalfd(2)
@@ -77,6 +78,7 @@ struct machine_options {
 	enum vm_clock clock;
 	bool force;
 	bool paused;
+	bool panic_stop;
 	sigset_t end_signals;
 	int log_fd;
 };
@@ -86,6 +88,7 @@ struct machine_options {
 #define MACHINE_EXIT_ERROR	1
 #define MACHINE_EXIT_USAGE	2
 #define MACHINE_EXIT_RESET	3
+#define MACHINE_EXIT_PANIC	4
 
 struct machine;
 
@@ -144,9 +147,12 @@ void machine_free(struct machine *m);
 
 /* What the control socket asks for. */
 
-/** machine_status() - "running", "paused", "prelaunch" (QMP RunState) */
+/** machine_status() - "running", "paused", "prelaunch", "guest-panicked" (QMP
+ *  RunState) */
 const char *machine_status(const struct machine *m);
 bool machine_is_running(const struct machine *m);
+/** machine_panicked() - has its guest panicked, and not gone on since? */
+bool machine_panicked(const struct machine *m);
 /**
  * machine_saving() - is it being saved? It must not be freed until it has been
  * Return: the path of the snapshot, or NULL.
@@ -154,7 +160,11 @@ bool machine_is_running(const struct machine *m);
 const char *machine_saving(const struct machine *m);
 /** machine_stop() - park all vCPUs; no-op when paused */
 void machine_stop(struct machine *m);
-/** machine_cont() - let them run; no-op when running */
+/**
+ * machine_cont() - let them run; no-op when running
+ *
+ * A guest that has panicked goes on from there, once the panic has been told.
+ */
 void machine_cont(struct machine *m);
 /**
  * machine_powerdown() - press the guest's power button

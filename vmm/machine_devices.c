@@ -231,6 +231,56 @@ static int vmgenid_load_slot(struct machine *m, struct machine_slot *slot,
 	return err;
 }
 
+/* Panic device. */
+
+static void on_panic(void *opaque)
+{
+	machine_report(opaque, VM_EVENT_PANIC);
+}
+
+static void on_crash_loaded(void *opaque)
+{
+	machine_report(opaque, VM_EVENT_CRASH_LOADED);
+}
+
+static int pvpanic_create(struct machine *m, struct machine_slot *slot,
+			  struct fail *why)
+{
+	struct bus_range range = {
+		.base = slot->platform.base,
+		.size = slot->platform.size,
+		.name = slot->type->name,
+		.read = pvpanic_read,
+		.write = pvpanic_write,
+		.opaque = &m->pvpanic,
+	};
+
+	m->pvpanic = (struct pvpanic){
+		.panicked = on_panic, .crash_loaded = on_crash_loaded,
+		.opaque = m,
+	};
+	return bus_add(&m->vm.pio, &range, why);
+}
+
+static void pvpanic_remove(struct machine *m)
+{
+	(void)m;
+}
+
+static void pvpanic_save_slot(struct machine *m, struct machine_slot *slot,
+			      struct state_writer *w)
+{
+	(void)slot;
+	pvpanic_save(&m->pvpanic, w);
+}
+
+static int pvpanic_load_slot(struct machine *m, struct machine_slot *slot,
+			     struct state_node *node, struct fail *why)
+{
+	(void)slot;
+	return pvpanic_load(&m->pvpanic, node, why);
+}
+
 /* virtio devices. */
 
 static void mmio_read(void *opaque, uint64_t offset, void *data,
@@ -409,6 +459,10 @@ static const struct machine_device table[] = {
 	  .platform = { PLATFORM_VMGENID, ARCH_VMGENID_BASE, VMGENID_SIZE, 0 },
 	  .create = vmgenid_create, .destroy = vmgenid_remove,
 	  .save = vmgenid_save_slot, .load = vmgenid_load_slot },
+	{ .name = "pvpanic", .since = 4,
+	  .platform = { PLATFORM_PVPANIC, ARCH_PVPANIC_BASE, PVPANIC_SIZE, 0 },
+	  .create = pvpanic_create, .destroy = pvpanic_remove,
+	  .save = pvpanic_save_slot, .load = pvpanic_load_slot },
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
 _Static_assert(ROWS <= MACHINE_DEVICES_MAX, "a slot for each row");

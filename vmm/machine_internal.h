@@ -12,6 +12,7 @@
 #include "devices/ged.h"
 #include "devices/loop.h"
 #include "devices/power.h"
+#include "devices/pvpanic.h"
 #include "devices/rng.h"
 #include "devices/serial.h"
 #include "devices/virtio_host.h"
@@ -69,6 +70,7 @@ struct machine_task;
  * @ged: ACPI events
  * @ged_gsi: their interrupt
  * @vmgenid: generation ID
+ * @pvpanic: where the guest tells of a panic
  * @rng: entropy device
  * @vsock: socket device, if options.vsock.present
  * @vsock_unix: its host side
@@ -79,7 +81,8 @@ struct machine_task;
  * @image_name: of the snapshot that it was restored from; NULL: it was not
  * @heir: another machine has console, host sockets and capture still
  * @events: eventfd: a vCPU has reported something
- * @event: enum vm_event + 1 that was reported; atomic
+ * @event: a bit for each enum vm_event that was reported and not dealt with;
+ *     atomic
  * @running: vCPUs are not parked
  * @started: they have run at least once
  * @task: what is going on beside it; NULL: nothing of that kind
@@ -97,6 +100,7 @@ struct machine {
 	struct ged ged;
 	unsigned int ged_gsi;
 	struct vmgenid vmgenid;
+	struct pvpanic pvpanic;
 	struct rng rng;
 	struct vsock_device vsock;
 	struct vsock_unix vsock_unix;
@@ -111,6 +115,15 @@ struct machine {
 	bool started;
 	struct machine_task *task[MACHINE_TASKS];
 };
+
+/* machine.c */
+
+/**
+ * machine_report() - something happened to the guest
+ *
+ * A panic holds it where it is. Context: any thread.
+ */
+void machine_report(struct machine *m, enum vm_event event);
 
 /* machine_devices.c */
 

@@ -12,6 +12,8 @@ const char *machine_status(const struct machine *m)
 {
 	if (m->running)
 		return "running";
+	if (machine_panicked(m))
+		return "guest-panicked";
 	return m->started ? "paused" : "prelaunch";
 }
 
@@ -47,6 +49,11 @@ json_t *machine_query_generation(const struct machine *m)
 bool machine_is_running(const struct machine *m)
 {
 	return m->running;
+}
+
+bool machine_panicked(const struct machine *m)
+{
+	return pvpanic_told(&m->pvpanic);
 }
 
 static json_t *describe_conn(const struct vsock_conn *conn)

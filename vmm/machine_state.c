@@ -19,7 +19,7 @@
  * The root's table. Its version also says which nodes there are: a component
  * that comes with one (machine_devices.c: @since) adds one to it. Version 1 had
  * no generation ID, whose place the guest may have used; 2 had no versions but
- * this one.
+ * this one; 3 had no panic device.
  */
 static const struct state_field shape_fields[] = {
 	STATE_VALUE(struct machine_shape, cpus, "cpus", 1, VM_CPUS_MAX),
@@ -30,7 +30,7 @@ static const struct state_field shape_fields[] = {
 		    0, 1),
 };
 static const struct state_table shape_table =
-	STATE_TABLE(shape_fields, 3, .oldest = 2);
+	STATE_TABLE(shape_fields, 4, .oldest = 2);
 
 static void save_shape(const struct machine *m, struct state_writer *w)
 {

@@ -75,12 +75,14 @@ static const char *const help_text[] = {
 "                          the first serial port (default: stdio)\n"
 "  --paused                wait for the command 'cont' before the first\n"
 "                          instruction\n"
+"  --on-panic exit|stop    what becomes of a guest that has panicked: the\n"
+"                          process ends (the default), or it stays paused\n"
 "  --clock continue|host   whether the guest's clocks stand still while it is\n"
 "                          stopped (the default), or follow the host's\n"
 "  --quiet, --verbose      fewer or more messages\n"
 "\n"
 "Exit status: 0 the guest powered off, or 'quit', or a signal; 1 an error;\n"
-"2 a wrong command line; 3 the guest asked for a reset.\n",
+"2 a wrong command line; 3 the guest asked for a reset; 4 it has panicked.\n",
 
 	[COMMAND_RESTORE] =
 "Usage: wherry restore DIR [OPTION...]\n"
@@ -95,6 +97,8 @@ static const char *const help_text[] = {
 "  --serial stdio|none|file=PATH\n"
 "                          the first serial port (default: stdio)\n"
 "  --paused                wait for the command 'cont'\n"
+"  --on-panic exit|stop    what becomes of a guest that has panicked: the\n"
+"                          process ends (the default), or it stays paused\n"
 "  --clock continue|host   whether the guest's clocks go on from where they\n"
 "                          were saved (the default), or from where they would\n"
 "                          be by the host's wall clock; 'stop' likewise\n"
@@ -129,8 +133,9 @@ static const char *const help_text[] = {
 "  system_reset            boot its kernel anew\n"
 "  quit                    end it\n"
 "\n"
-"Events: STOP, RESUME, SHUTDOWN, RESET, POWERDOWN, SNAPSHOT_SAVED,\n"
-"SNAPSHOT_LOADED, SNAPSHOT_PROGRESS, VSOCK_GATE.\n"
+"Events: STOP, RESUME, SHUTDOWN, RESET, POWERDOWN, GUEST_PANICKED,\n"
+"GUEST_CRASHLOADED, SNAPSHOT_SAVED, SNAPSHOT_LOADED, SNAPSHOT_PROGRESS,\n"
+"VSOCK_GATE.\n"
 "\n"
 "Exit status: 0; 1 an error; 2 a wrong command line; 124 --timeout has passed.\n",
 

@@ -97,6 +97,19 @@ void monitor_cont(struct monitor *mon)
 		machine_cont(mon->machine);
 }
 
+/*
+ * A machine that is there for the first time. One that was saved after its
+ * guest's panic is there to be looked at: only `cont` lets it go on.
+ */
+static void start(struct monitor *mon)
+{
+	if (machine_panicked(mon->machine))
+		log_warn("the guest had panicked when it was saved: it stays "
+			 "paused until 'cont'");
+	else
+		monitor_cont(mon);
+}
+
 void monitor_quit(struct monitor *mon)
 {
 	end(mon, MACHINE_EXIT_POWEROFF, "host-qmp-quit");
@@ -144,7 +157,7 @@ int monitor_load(struct monitor *mon, const char *path, struct fail *why)
 	tell(mon, MACHINE_EVENT_SNAPSHOT_LOADED,
 	     json_pack("{ss}", "path", path));
 	if (running)
-		machine_cont(new);
+		start(mon);
 	return 0;
 }
 
@@ -251,8 +264,8 @@ int monitor_run(const struct machine_options *options, struct fail *why)
 	if (build(&mon, why))
 		goto gone;
 	why->text[0] = '\0';
-	if (!options->paused)
-		monitor_cont(&mon);
+	if (mon.machine && !options->paused)
+		start(&mon);
 	status = loop_run(mon.loop);
 	if (mon.machine)
 		machine_halt(mon.machine);

@@ -150,6 +150,16 @@ static int set_incoming(struct options *o, const char *value,
 	return 0;
 }
 
+static int set_on_panic(struct options *o, const char *value,
+			struct fail *why)
+{
+	o->machine.panic_stop = !strcmp(value, "stop");
+	if (!o->machine.panic_stop && strcmp(value, "exit"))
+		return fail(why, -EINVAL, "--on-panic " SHOWN ": stop or exit "
+			    "expected", value);
+	return 0;
+}
+
 static int set_clock(struct options *o, const char *value, struct fail *why)
 {
 	if (!strcmp(value, "continue"))
@@ -240,6 +250,7 @@ static const struct option_rule option_rules[] = {
 	{ "serial", ON(RUN) | ON(RESTORE), true, set_serial },
 	{ "paused", ON(RUN) | ON(RESTORE), false, set_paused },
 	{ "incoming", ON(RESTORE), false, set_incoming },
+	{ "on-panic", ON(RUN) | ON(RESTORE), true, set_on_panic },
 	{ "clock", ON(RUN) | ON(RESTORE), true, set_clock },
 	{ "force", ON(RESTORE), false, set_force },
 	{ "quiet", ON(RUN) | ON(RESTORE), false, set_quiet },

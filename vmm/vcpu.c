@@ -19,6 +19,10 @@
  * thread. Before KVM_RUN the flag is enough; inside it the signal makes KVM
  * return. The thread clears the flag under the same lock only where it sees
  * VCPU_RUN, so no request is lost, and a late signal costs one extra turn.
+ *
+ * A bus handler cannot park, but hold: each thread looks at vm->held before
+ * KVM_RUN, and leaves it then by the same way, the exit completed and nothing
+ * run after it. It stays parked while that lasts, even if told to run.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -264,8 +268,25 @@ static enum vcpu_next serve_exit(struct vcpu *vcpu)
 	}
 }
 
+static bool is_held(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->vm->held, __ATOMIC_ACQUIRE);
+}
+
+void vcpus_hold(struct vm *vm)
+{
+	__atomic_store_n(&vm->held, true, __ATOMIC_RELEASE);
+}
+
+void vcpus_release(struct vm *vm)
+{
+	__atomic_store_n(&vm->held, false, __ATOMIC_RELEASE);
+}
+
 static enum vcpu_next enter(struct vcpu *vcpu)
 {
+	if (is_held(vcpu))
+		set_immediate_exit(vcpu->run, 1);
 	if (ioctl(vcpu->fd, KVM_RUN, 0) == 0)
 		return serve_exit(vcpu);
 	/* EAGAIN: an application processor was woken by INIT or SIPI. */
@@ -289,7 +310,7 @@ static bool await_work(struct vcpu *vcpu)
 
 	pthread_mutex_lock(&vcpu->lock);
 	while (vcpu->want == VCPU_PARK ||
-	       (vcpu->dead && vcpu->want != VCPU_STOP)) {
+	       ((vcpu->dead || is_held(vcpu)) && vcpu->want != VCPU_STOP)) {
 		vcpu->parked = true;
 		pthread_cond_broadcast(&vcpu->changed);
 		pthread_cond_wait(&vcpu->changed, &vcpu->lock);

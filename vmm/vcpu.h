@@ -79,6 +79,17 @@ void vcpus_resume(struct vm *vm);
  * being run after it (KVM api.rst, KVM_RUN, immediate_exit).
  */
 void vcpus_park(struct vm *vm);
+/**
+ * vcpus_hold() - the guest is not to go on from here
+ *
+ * For a bus handler: the instruction that called it is the last that its vCPU
+ * executes, also if all are parked and resumed meanwhile; other vCPUs stop at
+ * their next exit. Until vcpus_release(). Context: vCPU thread, must not block.
+ */
+void vcpus_hold(struct vm *vm);
+/** vcpus_release() - the opposite: vcpus_resume(), which follows, counts again.
+ *  Context: loop thread, vCPUs parked */
+void vcpus_release(struct vm *vm);
 /** vcpus_stop() - end and join all threads; no-op when none was started */
 void vcpus_stop(struct vm *vm);
 

@@ -23,9 +23,19 @@
  * @VM_EVENT_CRASH: triple fault or KVM internal error; vCPU dumped to the log
  * @VM_EVENT_MEMORY: part of its memory is gone: vm.image is not what it was, or
  *     cannot be read
+ * @VM_EVENT_PANIC: the guest's kernel says that it has panicked; held
+ * @VM_EVENT_CRASH_LOADED: it says so, and goes on into a kernel for that
+ *
+ * The last two are no end by themselves: machine_report() has them, not
+ * vm_report().
  */
 enum vm_event {
-	VM_EVENT_RESET, VM_EVENT_POWEROFF, VM_EVENT_CRASH, VM_EVENT_MEMORY,
+	VM_EVENT_RESET,
+	VM_EVENT_POWEROFF,
+	VM_EVENT_CRASH,
+	VM_EVENT_MEMORY,
+	VM_EVENT_PANIC,
+	VM_EVENT_CRASH_LOADED,
 };
 
 /**
@@ -53,6 +63,8 @@ struct arch_vm;
  * @arch: what the architecture keeps, its own
  * @clock: --clock
  * @force: --force: load onto a CPU that is not what the guest was told
+ * @held: vCPUs stay where they are, whatever else they are told; atomic,
+ *     vcpus_hold()
  * @reported: an event was reported; atomic, vm_report() alone
  * @event: any thread, and in a signal handler: something happened to the guest;
  *     must not block
@@ -72,6 +84,7 @@ struct vm {
 	struct arch_vm *arch;
 	enum vm_clock clock;
 	bool force;
+	bool held;
 	bool reported;
 	void (*event)(void *opaque, enum vm_event event);
 	void *opaque;

@@ -251,6 +251,18 @@ void bed_await_read(struct bed *bed)
 	ck_assert_uint_eq(bed->mmio_reads, 1);
 }
 
+void bed_await_out(struct bed *bed)
+{
+	struct timespec until = deadline();
+	bool going = true;
+
+	pthread_mutex_lock(&bed->lock);
+	while (!bed->port_outs && going)
+		going = await(bed, &until);
+	pthread_mutex_unlock(&bed->lock);
+	ck_assert_uint_eq(bed->port_outs, 1);
+}
+
 size_t bed_save(struct bed *bed, void **data)
 {
 	struct state_writer w;

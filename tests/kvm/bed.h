@@ -77,6 +77,8 @@ void bed_await_text(struct bed *bed, const char *text);
 enum vm_event bed_await_end(struct bed *bed);
 /** bed_await_read() - until a read of BED_MMIO is being served */
 void bed_await_read(struct bed *bed);
+/** bed_await_out() - until a byte was written to a port */
+void bed_await_out(struct bed *bed);
 
 /**
  * bed_save() - all of a parked machine's state

@@ -73,12 +73,19 @@ ctl()
 	"$WHERRY" ctl "$work/control" "$@"
 }
 
-# ends: it, with status 0
+is_gone()
+{
+	! kill -0 "$pid" 2>/dev/null ||
+		grep -qs '^State:.Z' "/proc/$pid/status"
+}
+
+# ends [STATUS]: it does, within a minute, with status 0 or another
 ends()
 {
+	wait_for is_gone || kill "$pid"
 	wait "$pid"
 	status=$?
-	status_is 0
+	status_is "${1:-0}"
 }
 
 status_is()

@@ -14,7 +14,8 @@ $(kvm_guests): tests/kvm/tiny.lds
 		-o $@ $(srcdir)/$(@:.elf=.S)
 
 kvm_scripts = tests/kvm/cli.sh tests/kvm/ctl.sh tests/kvm/golden.sh \
-	tests/kvm/image.sh tests/kvm/limits.sh tests/kvm/load.sh
+	tests/kvm/image.sh tests/kvm/limits.sh tests/kvm/load.sh \
+	tests/kvm/panic.sh
 dist_check_SCRIPTS += $(kvm_scripts)
 EXTRA_DIST += tests/kvm/lib.sh tests/kvm/golden
 TESTS += $(kvm_scripts)

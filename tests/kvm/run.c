@@ -194,6 +194,60 @@ START_TEST(parked_guest_stands_still)
 }
 END_TEST
 
+static void port_holds(void *opaque, uint64_t offset, const void *data,
+		       unsigned int len)
+{
+	(void)opaque;
+	(void)offset;
+	(void)data;
+	(void)len;
+	pthread_mutex_lock(&bed.lock);
+	bed.port_outs++;
+	vcpus_hold(&bed.vm);
+	pthread_cond_broadcast(&bed.changed);
+	pthread_mutex_unlock(&bed.lock);
+}
+
+/* As a save does it that comes before the loop thread knows of the hold. */
+START_TEST(held_guest_stays_where_it_is_though_it_is_told_to_run)
+{
+	const struct bus_range port = {
+		0x505, 1, "hold", NULL, port_holds, NULL,
+	};
+
+	ck_assert(!bus_add(&bed.vm.pio, &port, &bed.why));
+	bed_boot(&bed, "tiny.elf", "y1");
+	bed_run(&bed);
+	bed_await_out(&bed);
+	for (unsigned int i = 0; i < 100; i++) {
+		vcpus_park(&bed.vm);
+		vcpus_resume(&bed.vm);
+	}
+	vcpus_park(&bed.vm);
+	ck_assert_str_eq(bed.serial, "");
+	vcpus_release(&bed.vm);
+	vcpus_resume(&bed.vm);
+	ck_assert_int_eq(bed_await_end(&bed), VM_EVENT_POWEROFF);
+	ck_assert_str_eq(bed.serial, "after\n");
+	ck_assert_uint_eq(bed.port_outs, 1);
+}
+END_TEST
+
+START_TEST(held_guest_can_be_ended)
+{
+	const struct bus_range port = {
+		0x505, 1, "hold", NULL, port_holds, NULL,
+	};
+
+	ck_assert(!bus_add(&bed.vm.pio, &port, &bed.why));
+	bed_boot(&bed, "tiny.elf", "y1");
+	bed_run(&bed);
+	bed_await_out(&bed);
+	vcpus_stop(&bed.vm);
+	ck_assert_str_eq(bed.serial, "");
+}
+END_TEST
+
 START_TEST(parking_often_loses_nothing)
 {
 	bed_boot(&bed, "tiny.elf", "l8");
@@ -298,6 +352,8 @@ int main(void)
 		UNIT_TEST(irqfd_wakes_a_halted_guest),
 		UNIT_TEST(deadline_timer_fires),
 		UNIT_TEST(parked_guest_stands_still),
+		UNIT_TEST(held_guest_stays_where_it_is_though_it_is_told_to_run),
+		UNIT_TEST(held_guest_can_be_ended),
 		UNIT_TEST(parking_often_loses_nothing),
 		UNIT_TEST(park_before_the_first_run_is_fine),
 		UNIT_TEST(stop_ends_a_guest_that_spins),

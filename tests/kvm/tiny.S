@@ -18,6 +18,7 @@
  *	b<n>	set up the vsock device n times, break it each time, print n,
  *		power off
  *	r	reset by the register
+ *	y<n>	write the byte n to the panic port, print "after", power off
  *	t	triple fault
  *	u	an instruction on MMIO that no KVM emulates
  */
@@ -29,6 +30,7 @@
 #define QUEUES		0x200000
 #define QUEUE_BYTES	0x4000
 #define EVENT_USED	(QUEUES + 2 * QUEUE_BYTES + 0x2000)
+#define PVPANIC		0x505
 #define PORT		0x700
 #define GSI		5
 #define VECTOR		0x40
@@ -56,7 +58,7 @@ _start:
 	jmp	*%rax
 
 modes:
-	.irp	mode, p, c, l, v, m, k, s, i, d, b, r, t, u
+	.irp	mode, p, c, l, v, m, k, s, i, d, b, r, y, t, u
 	.ascii	"\mode"
 	.long	mode_\mode
 	.endr
@@ -114,6 +116,7 @@ put_number:
 
 mode_p:
 	lea	hello(%rip), %rsi
+print:
 1:	movzbl	(%rsi), %eax
 	test	%eax, %eax
 	jz	power_off
@@ -309,6 +312,14 @@ mode_r:
 	mov	$RESET, %edx
 	out	%al, %dx
 	jmp	stop
+
+mode_y:
+	mov	%ebx, %eax
+	mov	$PVPANIC, %edx
+	out	%al, %dx
+	lea	after(%rip), %rsi
+	jmp	print
+after:	.asciz	"after\n"
 
 mode_t:
 	lidt	no_idt(%rip)

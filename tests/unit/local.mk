@@ -160,6 +160,7 @@ devices_tests = \
 	tests/unit/devices_log_wait \
 	tests/unit/devices_loop \
 	tests/unit/devices_power \
+	tests/unit/devices_pvpanic \
 	tests/unit/devices_rate \
 	tests/unit/devices_rng \
 	tests/unit/devices_serial \
@@ -193,6 +194,8 @@ tests_unit_devices_loop_SOURCES = tests/unit/devices_loop.c
 tests_unit_devices_loop_LDADD = $(devices_libs)
 tests_unit_devices_power_SOURCES = tests/unit/devices_power.c
 tests_unit_devices_power_LDADD = $(devices_libs)
+tests_unit_devices_pvpanic_SOURCES = tests/unit/devices_pvpanic.c $(state_bed)
+tests_unit_devices_pvpanic_LDADD = $(devices_libs)
 tests_unit_devices_rate_SOURCES = tests/unit/devices_rate.c
 tests_unit_devices_rate_LDADD = $(devices_libs)
 tests_unit_devices_rng_SOURCES = tests/unit/devices_rng.c $(state_bed)

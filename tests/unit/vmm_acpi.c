@@ -182,6 +182,7 @@ static const struct platform_device machine[] = {
 	{ PLATFORM_VIRTIO_MMIO, 0xd0001000, 0x1000, 6 },
 	{ PLATFORM_GED, 0xd0002000, 4, 7 },
 	{ PLATFORM_VMGENID, 0xfe000, 16, 0 },
+	{ PLATFORM_PVPANIC, 0x505, 1, 0 },
 };
 
 static int build(unsigned int cpus, size_t size)
@@ -333,6 +334,7 @@ START_TEST(device_beyond_32_bits_is_refused)
 		{ PLATFORM_VIRTIO_MMIO, UINT64_MAX, 0x1000, 5 },
 		{ PLATFORM_VIRTIO_MMIO, 0xd0000000, 0, 5 },
 		{ PLATFORM_SERIAL, 0xfff9, 8, 4 },
+		{ PLATFORM_PVPANIC, 0x10000, 1, 0 },
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(far); i++)
@@ -386,6 +388,9 @@ START_TEST(iasl_takes_the_dsdt_apart)
 			     "&& cmp dsdt.aml again.aml -i 36 >>log") == 0,
 		      "see %s/log", dir);
 	ck_assert(!system("grep -q LNRO0005 dsdt.dsl"));
+	ck_assert(!system("grep -A 12 'Device (PEVT)' dsdt.dsl >pevt"));
+	ck_assert(!system("grep -q QEMU0001 pevt"));
+	ck_assert(!system("test $(grep -c 0x0505, pevt) -eq 2"));
 	ck_assert(!system("grep -qi 'CMOS RTC Not Present.*1' facp.dsl"));
 	remove_tables(dir);
 }

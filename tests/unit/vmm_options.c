@@ -27,6 +27,8 @@ static const struct refusal refusals[] = {
 	{ "memory_on_restore", { "restore", "d", "--memory", "1G" },
 	  "'--memory'" },
 	{ "missing_value", { RUN, "--memory" }, "--memory needs a value" },
+	{ "unknown_panic_action", { "restore", "d", "--on-panic", "reboot" },
+	  "--on-panic 'reboot': stop or exit expected" },
 	{ "unknown_clock", { "restore", "d", "--clock", "guest" },
 	  "--clock 'guest': continue or host expected" },
 	{ "force_on_run", { RUN, "--force" }, "unknown option '--force'" },
@@ -111,6 +113,7 @@ START_TEST(what_is_not_said_has_a_default)
 	ck_assert_ptr_null(options.machine.snapshot);
 	ck_assert(!options.machine.vsock.present);
 	ck_assert(!options.machine.paused);
+	ck_assert(!options.machine.panic_stop);
 	ck_assert_int_eq(options.machine.clock, VM_CLOCK_CONTINUE);
 	ck_assert_int_eq(options.log_level, LOG_LEVEL_WARN);
 }
@@ -122,7 +125,9 @@ START_TEST(run_takes_its_options)
 			       "--append", "a b=c,d --x", "--memory", "1G",
 			       "--cpus", "8", "--vsock", "uds=/u,cid=42",
 			       "--control=c", "--serial=file=/f,x",
-			       "--paused", "--clock", "host", "--verbose"), 0);
+			       "--paused", "--clock", "host", "--verbose",
+			       "--on-panic", "stop"), 0);
+	ck_assert(options.machine.panic_stop);
 	ck_assert_str_eq(options.machine.kernel, "k=1");
 	ck_assert_str_eq(options.machine.initrd, "i");
 	ck_assert_str_eq(options.machine.append, "a b=c,d --x");
@@ -197,7 +202,9 @@ START_TEST(restore_takes_its_options)
 	ck_assert(!options.machine.force);
 	ck_assert_int_eq(options.log_level, LOG_LEVEL_ERROR);
 	options_free(&options);
-	ck_assert_int_eq(PARSE("restore", "dir", "--clock=host", "--force"), 0);
+	ck_assert_int_eq(PARSE("restore", "dir", "--clock=host", "--force",
+			       "--on-panic=exit"), 0);
+	ck_assert(!options.machine.panic_stop);
 	ck_assert_int_eq(options.machine.clock, VM_CLOCK_HOST);
 	ck_assert(options.machine.force);
 	options_free(&options);

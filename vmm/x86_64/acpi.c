@@ -198,6 +198,20 @@ static void put_vmgenid(struct aml *out, const struct platform_device *d)
 	aml_end(out, device);
 }
 
+/* The id and name that QEMU gave it, which drivers look for. */
+static void put_pvpanic(struct aml *out, const struct platform_device *d)
+{
+	size_t device = aml_begin_device(out, "PEVT"), template;
+
+	aml_name(out, "_HID");
+	aml_string(out, "QEMU0001");
+	aml_name(out, "_CRS");
+	template = aml_begin_template(out);
+	aml_io(out, (uint16_t)d->base, (uint8_t)d->size);
+	aml_end_template(out, template);
+	aml_end(out, device);
+}
+
 static void put_event(struct aml *out, uint32_t event, const char *device,
 		      uint8_t value)
 {
@@ -270,6 +284,9 @@ static size_t put_dsdt(struct aml *out, const struct platform_device *device,
 			break;
 		case PLATFORM_VMGENID:
 			put_vmgenid(out, &device[i]);
+			break;
+		case PLATFORM_PVPANIC:
+			put_pvpanic(out, &device[i]);
 			break;
 		case PLATFORM_POWER:
 			break;
@@ -362,7 +379,8 @@ static void put_rsdp(uint8_t *at, uint64_t xsdt)
 
 static int check_device(const struct platform_device *d, struct fail *why)
 {
-	bool port = d->kind == PLATFORM_SERIAL || d->kind == PLATFORM_POWER;
+	bool port = d->kind == PLATFORM_SERIAL || d->kind == PLATFORM_POWER ||
+		    d->kind == PLATFORM_PVPANIC;
 	uint64_t limit = port ? UINT64_C(0x10000) : UINT64_C(0x100000000);
 
 	if (d->size == 0 || d->size > (port ? 255 : limit) ||
