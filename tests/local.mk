@@ -24,6 +24,6 @@ EXTRA_DIST += tests/lint/lib.sh
 TESTS += tests/lint/layers.sh tests/lint/lists.sh
 
 # What boots Linux guests is run by bootstrap.
-EXTRA_DIST += bootstrap guest-images tests/guest tests/lane \
+EXTRA_DIST += bootstrap guest-images tests/fresh.test.sh tests/guest tests/lane \
 	tests/migration/chain.test.sh tests/migration/clones.test.sh \
 	tests/migration/storm.test.sh

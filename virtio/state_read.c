@@ -255,7 +255,7 @@ int state_get_exact(struct state_node *node, const char *name, void *buf,
 		    size_t len, struct fail *why)
 {
 	const void *data;
-	size_t found;
+	size_t found = 0;
 	int ret;
 
 	ret = state_get_blob(node, name, &data, &found, why);
