@@ -18,7 +18,7 @@ set -euo pipefail
 
 MODULES=(
 	virtio_mmio vmw_vsock_virtio_transport virtio_rng virtio_blk vmgenid
-	button evdev
+	button evdev pvpanic_mmio
 )
 
 build_programs()
