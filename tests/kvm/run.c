@@ -208,8 +208,7 @@ static void port_holds(void *opaque, uint64_t offset, const void *data,
 	pthread_mutex_unlock(&bed.lock);
 }
 
-/* As a save does it that comes before the loop thread knows of the hold. */
-START_TEST(held_guest_stays_where_it_is_though_it_is_told_to_run)
+static void run_into_hold(void)
 {
 	const struct bus_range port = {
 		0x505, 1, "hold", NULL, port_holds, NULL,
@@ -219,6 +218,12 @@ START_TEST(held_guest_stays_where_it_is_though_it_is_told_to_run)
 	bed_boot(&bed, "tiny.elf", "y1");
 	bed_run(&bed);
 	bed_await_out(&bed);
+}
+
+/* As a save does it that comes before the loop thread knows of the hold. */
+START_TEST(held_guest_stays_where_it_is_though_it_is_told_to_run)
+{
+	run_into_hold();
 	for (unsigned int i = 0; i < 100; i++) {
 		vcpus_park(&bed.vm);
 		vcpus_resume(&bed.vm);
@@ -235,14 +240,7 @@ END_TEST
 
 START_TEST(held_guest_can_be_ended)
 {
-	const struct bus_range port = {
-		0x505, 1, "hold", NULL, port_holds, NULL,
-	};
-
-	ck_assert(!bus_add(&bed.vm.pio, &port, &bed.why));
-	bed_boot(&bed, "tiny.elf", "y1");
-	bed_run(&bed);
-	bed_await_out(&bed);
+	run_into_hold();
 	vcpus_stop(&bed.vm);
 	ck_assert_str_eq(bed.serial, "");
 }
