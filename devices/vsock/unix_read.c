@@ -19,6 +19,10 @@
  * handed out and not taken out: unread->given. What MSG_PEEK says there - bytes,
  * the end, nothing yet, an error - is what a read would.
  *
+ * What stays takes room in the buffer of whoever sent it. That is little, of a
+ * stream; but a long message could leave no room for the next one, which would
+ * never come. So a message stays only if it is short.
+ *
  * An out-of-band byte is a byte like others here: vsock has none.
  *
  * Few bytes are peeked, and then taken out but for the last: a second system
@@ -35,6 +39,9 @@
 
 /* Up to this many bytes are copied twice. */
 #define FEW	4096u
+/* A message of up to so many bytes leaves room for another, even with the
+ * smallest buffer that a program can have (SOCK_MIN_SNDBUF, 4608). */
+#define SHORT	1024u
 
 static ssize_t receive(int fd, struct msghdr *msg, int flags)
 {
@@ -173,18 +180,19 @@ ssize_t unread_recv_message(struct unread *unread, int fd, struct iovec *iov,
 			    unsigned int count, bool *eor)
 {
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
-	bool empty = !count || !iov[0].iov_len;
+	size_t len = 0;
+	bool stays;
 	ssize_t got;
 
-	/*
-	 * An empty one is no place to look behind, and so is taken out, after
-	 * the one before it.
-	 */
-	if (empty)
+	for (unsigned int i = 0; i < count; i++)
+		len += iov[i].iov_len;
+	/* An empty one is no place to look behind. */
+	stays = len && len <= SHORT;
+	if (!stays)
 		take_message(unread, fd);
-	got = receive(fd, &msg, empty ? 0 : MSG_PEEK);
+	got = receive(fd, &msg, stays ? MSG_PEEK : 0);
 	*eor = msg.msg_flags & MSG_EOR;
-	if (got <= 0)
+	if (got <= 0 || !stays)
 		return got;
 	take_message(unread, fd);
 	unread->given = (uint32_t)got;

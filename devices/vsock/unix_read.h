@@ -40,7 +40,8 @@ void unread_init(struct unread *unread, int fd, bool seqpacket,
 ssize_t unread_recv(struct unread *unread, int fd, struct iovec *iov,
 		    unsigned int count, bool *more);
 /**
- * unread_recv_message() - the same on seqpacket: one message
+ * unread_recv_message() - the same on seqpacket: one message, of just the
+ * length that there is room for in @iov
  * @eor: it ended with MSG_EOR
  */
 ssize_t unread_recv_message(struct unread *unread, int fd, struct iovec *iov,

@@ -314,6 +314,33 @@ START_TEST(messages_arrive_once_and_in_order)
 }
 END_TEST
 
+/* The longest there can be, and with the smallest buffer: it must go on. */
+START_TEST(message_that_was_read_does_not_hold_up_the_next)
+{
+	static const int buffers[] = { 0, 1, 50000 };
+	int size = buffers[_i], longest = BIG * 2;
+	socklen_t len = sizeof(size);
+
+	if (size)
+		setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	getsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &size, &len);
+	if (longest > size - 32)
+		longest = size - 32;
+	for (int i = 0; i < 20; i++) {
+		size_t room = (size_t)(i % 3 == 0 ? longest :
+				       i % 3 == 1 ? 1024 : longest / 2);
+		struct iovec iov = { buf, room };
+		bool eor;
+
+		ck_assert_int_eq(send(theirs, buf, room, 0), (ssize_t)room);
+		ck_assert_int_eq(unread_recv_message(&unread, ours, &iov, 1,
+						     &eor), (ssize_t)room);
+	}
+	unread_clear(&unread, ours);
+	expect_at_peer(0);
+}
+END_TEST
+
 START_TEST(messages_read_allow_an_orderly_end)
 {
 	say("hello");
@@ -350,6 +377,7 @@ int main(void)
 	};
 	const struct unit_case seqpacket[] = {
 		UNIT_TEST(messages_arrive_once_and_in_order),
+		UNIT_LOOP(message_that_was_read_does_not_hold_up_the_next, 3),
 		UNIT_TEST(messages_read_allow_an_orderly_end),
 		UNIT_TEST(a_message_that_was_given_before_resets),
 	};
