@@ -498,5 +498,6 @@ void vsock_engine_finish(struct vsock_engine *engine, bool ring)
 
 bool vsock_engine_blocked(const struct vsock_engine *engine)
 {
-	return engine->replies_count >= VSOCK_REPLIES_MAX || engine->clogged;
+	return engine->replies_count >= VSOCK_REPLIES_MAX ||
+	       (engine->clogged && !engine->ending);
 }

@@ -93,6 +93,7 @@ control_tests = \
 	tests/unit/devices_unix_socket \
 	tests/unit/vmm_commands \
 	tests/unit/vmm_connect \
+	tests/unit/vmm_connect_wait \
 	tests/unit/vmm_control \
 	tests/unit/vmm_control_clients \
 	tests/unit/vmm_ctl \
@@ -117,8 +118,11 @@ tests_unit_devices_unix_socket_LDADD = libunit.a libdevices.a libvirtio.a \
 	$(CHECK_LIBS)
 tests_unit_vmm_commands_SOURCES = tests/unit/vmm_commands.c $(control_bed)
 tests_unit_vmm_commands_LDADD = $(control_libs)
-tests_unit_vmm_connect_SOURCES = tests/unit/vmm_connect.c
+connect_bed = tests/unit/vmm_connect_bed.c tests/unit/vmm_connect_bed.h
+tests_unit_vmm_connect_SOURCES = tests/unit/vmm_connect.c $(connect_bed)
 tests_unit_vmm_connect_LDADD = $(control_libs)
+tests_unit_vmm_connect_wait_SOURCES = tests/unit/vmm_connect_wait.c $(connect_bed)
+tests_unit_vmm_connect_wait_LDADD = $(control_libs)
 tests_unit_vmm_control_SOURCES = tests/unit/vmm_control.c $(control_bed)
 tests_unit_vmm_control_LDADD = $(control_libs)
 tests_unit_vmm_control_clients_SOURCES = tests/unit/vmm_control_clients.c $(control_bed)

@@ -365,6 +365,22 @@ static uint32_t clog_ring(struct fake_sock *sock)
 	return sent + 1;
 }
 
+/* Nobody is left to hold back; the messages wait for the host still. */
+START_TEST(ring_that_messages_hold_back_ends_all_the_same)
+{
+	struct fake_sock *sock;
+	int fd = vbed_connect_seq(&sock);
+
+	clog_ring(sock);
+	vsock_device_finish(&vbed.d->dev);
+	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 1);
+	ck_assert_uint_eq(vbed_stats()->losses, 0);
+	close(fd);
+	vbed_run();
+	vbed.loose = true;
+}
+END_TEST
+
 START_TEST(empty_messages_beyond_their_bound_hold_the_tx_ring_back)
 {
 	struct fake_sock *sock, *other;
@@ -511,6 +527,7 @@ int main(void)
 		UNIT_TEST(lengths_and_ends_of_those_that_wait_are_kept),
 		UNIT_TEST(many_that_wait_go_out_over_several_turns),
 		UNIT_TEST(message_does_not_overtake_those_that_wait),
+		UNIT_TEST(ring_that_messages_hold_back_ends_all_the_same),
 		UNIT_TEST(empty_messages_beyond_their_bound_hold_the_tx_ring_back),
 		UNIT_TEST(tx_ring_goes_on_when_the_host_that_held_it_back_is_gone),
 		UNIT_TEST(driver_that_starts_anew_finds_the_tx_ring_free),
