@@ -91,8 +91,8 @@ struct vsock_unix_door {
  * @count: how many
  * @refused: clients turned away for what they said, or did not say
  * @ports_refused: guest connects to ports it may not connect to
- * @untold: losses that looked like an orderly end: the host's program had never
- *     sent anything
+ * @untold: losses that looked like an orderly end: nothing short that the
+ *     host's program had sent stayed unread
  */
 struct vsock_unix {
 	struct vsock_backend backend;

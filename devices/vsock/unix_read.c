@@ -12,36 +12,40 @@
  * the socket until another has come behind it. Before an orderly end it is
  * taken out. Where a guest's data was lost it is left, and also when this
  * process dies in whatever way: no end that comes of that looks like a good
- * one. A peer that has never sent a byte cannot be reset.
+ * one.
  *
- * SO_PEEK_OFF has MSG_PEEK look behind what was peeked before; reads that take
- * bytes out move that place back. So the place is always the number of bytes
- * handed out and not taken out: unread->given. What MSG_PEEK says there - bytes,
- * the end, nothing yet, an error - is what a read would.
+ * What stays takes room in the buffer of whoever sent it, a whole buffer of the
+ * kernel's even for one byte, and a sender that waits is not woken before three
+ * quarters of its room are free (unix_writable()). So nothing stays of what is
+ * long, or the next would never come: a byte only where all that there is to
+ * read, since the socket was empty, is SHORT, as requests are; a message only if
+ * it is. That leaves room for a sender with any SO_SNDBUF from 2560 bytes up.
+ * Nor could what is long be read twice for nothing. A peer of which nothing
+ * stays, or that has never sent a byte, cannot be reset.
  *
- * What stays takes room in the buffer of whoever sent it. That is little, of a
- * stream; but a long message could leave no room for the next one, which would
- * never come. So a message stays only if it is short.
+ * Of a stream, what may be short is peeked, behind the byte that stayed, and
+ * taken out but for its last byte. With more there than that, all is read as it
+ * comes until the socket is empty.
+ *
+ * Of messages, SO_PEEK_OFF has MSG_PEEK look behind what was peeked before;
+ * reads that take out move that place back.
  *
  * An out-of-band byte is a byte like others here: vsock has none.
- *
- * Few bytes are peeked, and then taken out but for the last: a second system
- * call, with a copy that is in the cache. Of many, all but the last are taken
- * out at once.
  */
 #include "devices/vsock/unix_read.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* Up to this many bytes are copied twice. */
-#define FEW	4096u
-/* A message of up to so many bytes leaves room for another, even with the
- * smallest buffer that a program can have (SOCK_MIN_SNDBUF, 4608). */
-#define SHORT	1024u
+/* Bytes. */
+#define SHORT	512u
+/* What can have been given and not taken out of a stream: a byte, as a rule. */
+#define GIVEN_MAX	64u
 
 static ssize_t receive(int fd, struct msghdr *msg, int flags)
 {
@@ -58,23 +62,27 @@ void unread_init(struct unread *unread, int fd, bool seqpacket,
 {
 	int at = (int)given, on = 1;
 
-	*unread = (struct unread){ given, seqpacket };
-	(void)setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at));
-	/* Or a peek would count an out-of-band byte, and a read not. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	*unread = (struct unread){ .given = given, .message = seqpacket };
+	if (seqpacket)
+		(void)setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof(at));
+	else
+		/* Or a peek would count such a byte, and a read not. */
+		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 }
 
 /* Takes out what was given of a stream, but for @keep bytes. */
 static void take_out(struct unread *unread, int fd, uint32_t keep)
 {
-	char nowhere[FEW];
+	char nowhere[GIVEN_MAX + SHORT];
 
 	while (unread->given > keep) {
-		uint32_t len = unread->given - keep;
-		struct iovec iov = { nowhere, len < FEW ? len : FEW };
+		struct iovec iov = { nowhere, unread->given - keep };
 		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-		ssize_t got = receive(fd, &msg, 0);
+		ssize_t got;
 
+		if (iov.iov_len > sizeof(nowhere))
+			iov.iov_len = sizeof(nowhere);
+		got = receive(fd, &msg, 0);
 		/* It stays, then, and is taken out with what comes next. */
 		if (got <= 0)
 			return;
@@ -82,89 +90,94 @@ static void take_out(struct unread *unread, int fd, uint32_t keep)
 	}
 }
 
-/* Hands out what there is, and leaves the last byte. */
-static ssize_t peek(struct unread *unread, int fd, struct iovec *iov,
-		    unsigned int count, bool *more)
+/*
+ * Nothing was found behind what was given. Return: 0: nor will there be;
+ * -EAGAIN, or what the peer's end was otherwise; 1: it lies behind a boundary
+ * that no read crosses (descriptors, an out-of-band byte).
+ */
+static ssize_t nothing_new(const struct unread *unread, int fd)
 {
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
-	ssize_t got = receive(fd, &msg, MSG_PEEK);
+	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+	socklen_t len = sizeof(int);
+	int there = 0, err = 0;
 
-	if (got <= 0)
-		return got;
-	/* Descriptors came along: a read ends there, and they are dropped. */
-	*more |= msg.msg_flags & MSG_CTRUNC;
-	unread->given += (uint32_t)got;
-	take_out(unread, fd, 1);
-	return got;
+	if (!ioctl(fd, SIOCINQ, &there) && (uint32_t)there > unread->given)
+		return 1;
+	if (poll(&pfd, 1, 0) <= 0)
+		return -EAGAIN;
+	if (pfd.revents & POLLERR)
+		(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	return -err;
 }
 
-/* Finds byte @at. Return: its segment, @at is its place therein. */
-static unsigned int find(const struct iovec *iov, size_t *at)
+static size_t copy(struct iovec *iov, unsigned int count, const char *from,
+		   size_t len)
 {
-	unsigned int i = 0;
+	size_t done = 0;
 
-	while (*at >= iov[i].iov_len)
-		*at -= iov[i++].iov_len;
-	return i;
+	for (unsigned int i = 0; i < count && done < len; i++) {
+		size_t part = iov[i].iov_len;
+
+		if (part > len - done)
+			part = len - done;
+		memcpy(iov[i].iov_base, from + done, part);
+		done += part;
+	}
+	return done;
 }
 
-/* Takes out and hands out up to @len bytes, which are there. */
-static ssize_t take(int fd, struct iovec *iov, unsigned int count, size_t len,
-		    size_t room, bool *more)
+/* As unread_recv(). Return also: -E2BIG: it is not to be read like this. */
+static ssize_t read_short(struct unread *unread, int fd, struct iovec *iov,
+			  unsigned int count, size_t room, bool *more)
 {
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
-	struct iovec whole = { 0 };
-	unsigned int last = 0;
+	char bytes[GIVEN_MAX + SHORT + 1];
+	struct iovec all = { bytes, unread->given + SHORT + 1 };
+	struct msghdr msg = { .msg_iov = &all, .msg_iovlen = 1 };
+	size_t fresh;
 	ssize_t got;
 
-	if (len < room) {
-		size_t at = len - 1;
-
-		last = find(iov, &at);
-		whole = iov[last];
-		iov[last].iov_len = at + 1;
-		msg.msg_iovlen = last + 1;
+	if (unread->given > GIVEN_MAX)
+		return -E2BIG;
+	got = receive(fd, &msg, MSG_PEEK);
+	if (got < 0 || (got == 0 && !unread->given))
+		return got;
+	if ((size_t)got <= unread->given) {
+		got = nothing_new(unread, fd);
+		return got > 0 ? -E2BIG : got;
 	}
-	got = receive(fd, &msg, 0);
-	if (len < room)
-		iov[last] = whole;
-	if (got > 0 && (size_t)got < len)
-		*more = true;
-	return got;
+	fresh = (size_t)got - unread->given;
+	if (fresh > SHORT || fresh > room)
+		return -E2BIG;
+	/* Descriptors came along: a read ends there, and they are dropped. */
+	*more |= msg.msg_flags & MSG_CTRUNC;
+	copy(iov, count, bytes + unread->given, fresh);
+	unread->given += (uint32_t)fresh;
+	take_out(unread, fd, 1);
+	return (ssize_t)fresh;
 }
 
 ssize_t unread_recv(struct unread *unread, int fd, struct iovec *iov,
 		    unsigned int count, bool *more)
 {
-	size_t room = 0, fresh, at;
-	unsigned int first;
-	int there = 0;
-	ssize_t got, rest;
-	struct iovec whole;
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
+	size_t room = 0;
+	ssize_t got;
 
 	for (unsigned int i = 0; i < count; i++)
 		room += iov[i].iov_len;
-	if (room > FEW)
-		(void)ioctl(fd, SIOCINQ, &there);
-	if (there < 0 || (uint32_t)there <= unread->given + FEW)
-		return peek(unread, fd, iov, count, more);
-	fresh = (uint32_t)there - unread->given - 1;
-	take_out(unread, fd, 0);
-	if (unread->given)
-		return peek(unread, fd, iov, count, more);
-	if (fresh > room)
-		fresh = room;
-	got = take(fd, iov, count, fresh, room, more);
-	if (got <= 0 || *more || (size_t)got == room)
-		return got;
-	at = (size_t)got;
-	first = find(iov, &at);
-	whole = iov[first];
-	iov[first].iov_base = (char *)whole.iov_base + at;
-	iov[first].iov_len -= at;
-	rest = peek(unread, fd, iov + first, count - first, more);
-	iov[first] = whole;
-	return rest > 0 ? got + rest : got;
+	if (!unread->is_long) {
+		got = read_short(unread, fd, iov, count, room, more);
+		if (got != -E2BIG)
+			return got;
+		take_out(unread, fd, 0);
+		if (unread->given)
+			return -EAGAIN;
+	}
+	got = receive(fd, &msg, 0);
+	*more |= got > 0 && msg.msg_flags & MSG_CTRUNC;
+	/* To the end of it: what comes then begins with an empty socket. */
+	unread->is_long = got > 0 && ((size_t)got == room || *more);
+	return got;
 }
 
 /* Takes out the message that was given. */

@@ -15,10 +15,12 @@
  * struct unread - what was read of a socket and is still in it
  * @given: bytes at the front of its queue that the reader has had
  * @message: that is one message, not bytes of a stream
+ * @is_long: there was more to read than what may stay, and not all was read
  */
 struct unread {
 	uint32_t given;
 	bool message;
+	bool is_long;
 };
 
 /**

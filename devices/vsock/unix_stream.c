@@ -317,6 +317,9 @@ static ssize_t stream_recv(struct vsock_conn *conn, const struct iovec *iov,
 	if (conn->seq)
 		return unread_recv_message(&stream->unread, stream->source.fd,
 					   to, count, eor);
+	/* Nobody is left to be reset. */
+	if (conn->hangup)
+		unread_clear(&stream->unread, stream->source.fd);
 	got = unread_recv(&stream->unread, stream->source.fd, to, count, &more);
 	conn->at_end |= more;
 	return got;
