@@ -90,6 +90,16 @@ static void take_out(struct unread *unread, int fd, uint32_t keep)
 	}
 }
 
+bool unread_news(const struct unread *unread, int fd)
+{
+	int there = 0;
+
+	/* Of an empty message the sum says nothing. */
+	return unread->message ||
+	       (!ioctl(fd, SIOCINQ, &there) &&
+		(uint32_t)there > unread->given);
+}
+
 /*
  * Nothing was found behind what was given. Return: 0: nor will there be;
  * -EAGAIN, or what the peer's end was otherwise; 1: it lies behind a boundary
@@ -99,9 +109,9 @@ static ssize_t nothing_new(const struct unread *unread, int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
 	socklen_t len = sizeof(int);
-	int there = 0, err = 0;
+	int err = 0;
 
-	if (!ioctl(fd, SIOCINQ, &there) && (uint32_t)there > unread->given)
+	if (unread_news(unread, fd))
 		return 1;
 	if (poll(&pfd, 1, 0) <= 0)
 		return -EAGAIN;

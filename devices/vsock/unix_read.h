@@ -48,6 +48,8 @@ ssize_t unread_recv(struct unread *unread, int fd, struct iovec *iov,
  */
 ssize_t unread_recv_message(struct unread *unread, int fd, struct iovec *iov,
 			    unsigned int count, bool *eor);
+/** unread_news() - may there be more to read than what was given? */
+bool unread_news(const struct unread *unread, int fd);
 /** unread_clear() - before a close that is to be an orderly end */
 void unread_clear(struct unread *unread, int fd);
 /**

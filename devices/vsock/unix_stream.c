@@ -39,6 +39,7 @@
  * @retry: next attempt of a guest's connect
  * @patience: for how much longer it may be tried, ms
  * @tried: when it was tried last, monotonic ms
+ * @greeted: a part of its CONNECT is in the socket, and makes an event
  * @shut: VSOCK_SHUTDOWN_* done to the host socket
  * @grown: its send buffer was made to hold a whole window
  */
@@ -50,6 +51,7 @@ struct stream {
 	struct loop_timer retry;
 	uint64_t patience;
 	uint64_t tried;
+	bool greeted;
 	unsigned int shut;
 	bool grown;
 };
@@ -63,7 +65,13 @@ static void on_stream(struct loop_source *source, uint32_t events)
 {
 	struct stream *stream = list_entry(source, struct stream, source);
 	struct vsock_conn *conn = &stream->conn;
+	bool greeted = stream->greeted;
 
+	stream->greeted = false;
+	/* It is a dear thing to find out by reading. */
+	if (greeted && events == EPOLLIN &&
+	    !unread_news(&stream->unread, stream->source.fd))
+		return;
 	if (events & (EPOLLHUP | EPOLLERR)) {
 		/* Includes whatever else there is to be read or written. */
 		vsock_conn_hangup(conn);
@@ -154,8 +162,10 @@ void vsock_unix_adopt(struct vsock_unix *unx, int fd, uint32_t given,
 	if (type == VSOCK_TYPE_SEQPACKET)
 		set_up_messages(unx, fd);
 	unread_init(&unread, fd, type == VSOCK_TYPE_SEQPACKET, given);
-	if (stream)
+	if (stream) {
 		stream->unread = unread;
+		stream->greeted = true;
+	}
 	if (stream)
 		err = vsock_conn_request(unx->backend.engine, &stream->conn,
 					 guest_port, type);

@@ -129,6 +129,18 @@ START_TEST(what_was_given_before_is_not_read)
 }
 END_TEST
 
+START_TEST(what_was_given_is_no_news)
+{
+	say("CONNECT 1\n");
+	unread_init(&unread, ours, false, 10);
+	ck_assert(!unread_news(&unread, ours));
+	say("x");
+	ck_assert(unread_news(&unread, ours));
+	expect("x");
+	ck_assert(!unread_news(&unread, ours));
+}
+END_TEST
+
 START_TEST(the_end_is_seen_and_a_close_still_resets)
 {
 	bool more;
@@ -405,6 +417,7 @@ int main(void)
 		UNIT_TEST(all_was_read_and_a_close_resets),
 		UNIT_TEST(all_was_read_and_an_orderly_close_ends),
 		UNIT_TEST(what_was_given_before_is_not_read),
+		UNIT_TEST(what_was_given_is_no_news),
 		UNIT_TEST(the_end_is_seen_and_a_close_still_resets),
 		UNIT_TEST(a_peer_that_never_spoke_cannot_be_reset),
 		UNIT_TEST(a_reset_by_the_peer_is_told),
