@@ -201,7 +201,9 @@ static void release(struct vsock_conn *conn)
 	list_remove(&conn->all);
 	vsock_backlog_free(&conn->backlog);
 	vsock_seq_free(conn->seq);
-	conn->engine->backend->ops->release(conn, lost);
+	/* What the guest may still have wanted to say is no end, either. */
+	conn->engine->backend->ops->release(conn, lost ||
+					    (conn->cut && !conn->hangup));
 }
 
 void vsock_conn_discard(struct vsock_conn *conn)
@@ -234,6 +236,9 @@ void vsock_engine_reset(struct vsock_engine *engine)
 
 		/* What the guest sent is ours to deliver, guest or none. */
 		at = at->next;
+		/* (Of messages a reset would hide those that have come.) */
+		if (conn->state == VSOCK_CONN_ESTABLISHED && !conn->seq)
+			conn->cut = !(conn->guest_shut & VSOCK_SHUTDOWN_SEND);
 		if (conn->state != VSOCK_CONN_LINGERING)
 			vsock_conn_linger(conn);
 	}

@@ -84,6 +84,7 @@ const char *vsock_conn_state_name(enum vsock_conn_state state);
  * @unread: its part in engine->unread
  * @read_hint: bytes to ask of the host socket next time
  * @lost: bytes of the guest that will not reach the host, but for the backlog
+ * @cut: the guest went, and had not said that it sends no more
  * @bytes_to_host: payload received from the guest
  * @bytes_to_guest: payload sent to the guest
  * @seq: what a seqpacket connection has besides; NULL: a stream
@@ -122,6 +123,7 @@ struct vsock_conn {
 	struct vsock_conn_unread unread;
 	uint32_t read_hint;
 	uint32_t lost;
+	bool cut;
 	uint64_t bytes_to_host;
 	uint64_t bytes_to_guest;
 	struct vsock_seq *seq;
@@ -170,8 +172,8 @@ struct vsock_reply {
  *     VSOCK_SHUTDOWN_RECEIVE: the guest reads no more
  * @enlarge: have the host socket take as much at once as it can be made to
  * @release: the engine is done with the object: close and free. @lost: not all
- *     that the guest sent was taken, and the host is not to take this for an
- *     orderly end
+ *     that the guest sent was taken, or it went before it had sent all, and the
+ *     host is not to take this for an orderly end
  * @gate: packets may pass (accept clients), or not (leave them be)
  */
 struct vsock_backend_ops {

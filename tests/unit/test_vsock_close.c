@@ -217,7 +217,7 @@ START_TEST(bytes_before_the_hosts_close_arrive_without_credit)
 }
 END_TEST
 
-static void drain(int fd, size_t total)
+static void drain(int fd, size_t total, ssize_t end)
 {
 	size_t got = 0;
 	ssize_t n;
@@ -227,7 +227,7 @@ static void drain(int fd, size_t total)
 		got += (size_t)n;
 		vbed_run();
 	}
-	ck_assert_int_eq(n, 0);
+	ck_assert_int_eq(n, end);
 	ck_assert_uint_eq(got, total);
 }
 
@@ -242,7 +242,7 @@ START_TEST(lingering_data_is_delivered_after_the_guest_closed)
 	ck_assert_uint_eq(fake_sockets_used(&vbed.set), 0);
 	ck_assert_uint_eq(vbed.d->dev.engine.count, 0);
 	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 1);
-	drain(fd, sent);
+	drain(fd, sent, 0);
 	close(fd);
 	expect_gone();
 }
@@ -256,7 +256,7 @@ START_TEST(lingering_data_is_delivered_after_half_a_close)
 
 	fake_sock_shutdown(sock, VSOCK_SHUTDOWN_SEND);
 	vbed_run();
-	drain(fd, sent);
+	drain(fd, sent, 0);
 	vbed_send(fd, "and back", 8);
 	vbed_run();
 	expect_recv(sock, "and back");
@@ -276,7 +276,8 @@ START_TEST(lingering_data_is_delivered_after_a_device_reset)
 	fake_reset(&vbed.v.driver);
 	vbed_run_device();
 	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 1);
-	drain(fd, sent);
+	/* The guest might have had more to say. */
+	drain(fd, sent, _i ? 0 : -ECONNRESET);
 	close(fd);
 	vbed_run_device();
 	ck_assert_uint_eq(vbed.d->dev.engine.lingering, 0);
@@ -449,7 +450,7 @@ START_TEST(rst_after_shutdown_of_sending_loses_nothing)
 	vbed_op(VSOCK_OP_RST, GUEST_PORT, VBED_HOST_PORT);
 	ck_assert_uint_eq(vbed_stats()->resets_sent, 0);
 	ck_assert_ptr_null(vbed_conn(VBED_HOST_PORT, GUEST_PORT));
-	drain(fd, sent);
+	drain(fd, sent, 0);
 	close(fd);
 	expect_gone();
 }
@@ -497,7 +498,7 @@ START_TEST(close_timer_loses_nothing_that_was_sent)
 	vbed_wait_until(nobody_left);
 	ck_assert_uint_eq(vbed_stats()->timeouts, 1);
 	vbed_expect_op(VSOCK_OP_RST, GUEST_PORT, VBED_HOST_PORT);
-	drain(fd, sent);
+	drain(fd, sent, 0);
 	close(fd);
 	expect_gone();
 }
