@@ -9,6 +9,7 @@ libvirtio_a_SOURCES = \
 	virtio/queue.c virtio/queue.h \
 	virtio/state_check.c \
 	virtio/state_read.c \
+	virtio/state_table.c \
 	virtio/state_write.c \
 	virtio/state.h \
 	virtio/vsock.h

@@ -40,7 +40,8 @@ parts() {
 		longest=4096 ;;
 	state)
 		files="virtio/state_check.c virtio/state_read.c
-			virtio/state_write.c virtio/fail.c"
+			virtio/state_table.c virtio/state_write.c
+			virtio/fail.c"
 		libs=-lfdt
 		longest=4096 ;;
 	vsock)
