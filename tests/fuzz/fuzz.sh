@@ -27,7 +27,8 @@ parts() {
 			vmm/x86_64/acpi.c vmm/x86_64/acpi_aml.c
 			vmm/x86_64/boot.c vmm/x86_64/bzimage.c
 			vmm/x86_64/elf.c vmm/x86_64/entry.c
-			vmm/x86_64/memory.c virtio/fail.c virtio/memory.c"
+			vmm/x86_64/kernel.c vmm/x86_64/memory.c
+			virtio/fail.c virtio/memory.c"
 		libs=-Wl,--wrap=x86_set_entry
 		longest=8192 ;;
 	manifest)

@@ -72,6 +72,14 @@ struct x86_kernel {
 };
 
 /**
+ * x86_fail_small() - refuse a guest with too little memory
+ * @need: guest physical address up to which RAM would do, bytes
+ * @path: what needs it, for the message
+ * Return: -ENOMEM with the reason.
+ */
+int x86_fail_small(const struct guest_memory *memory, uint64_t need,
+		   const char *path, struct fail *why);
+/**
  * x86_fits() - is [@gpa, @gpa + @len) in low RAM, above the boot tables?
  * @path: the file that asks, for the message
  * Return: 0; -EINVAL; -ENOMEM saying how much memory would do.

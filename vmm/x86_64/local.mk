@@ -13,7 +13,7 @@ libvmm_a_SOURCES += \
 	vmm/x86_64/dump.c \
 	vmm/x86_64/elf.c \
 	vmm/x86_64/entry.c \
-	vmm/x86_64/kernel.h \
+	vmm/x86_64/kernel.c vmm/x86_64/kernel.h \
 	vmm/x86_64/layout.h \
 	vmm/x86_64/memory.c \
 	vmm/x86_64/msrs.c \
