@@ -43,7 +43,8 @@
  */
 #include "devices/vsock/credit.h"
 
-#include "devices/vsock/engine.h"
+#include "devices/vsock/conn.h"
+#include "devices/vsock/ready.h"
 
 void vsock_credit_add(struct vsock_conn *conn)
 {

@@ -30,6 +30,7 @@
 #include <sys/random.h>
 
 #include "devices/log.h"
+#include "devices/vsock/ready.h"
 
 #define INTERRUPT_MS	10u
 #define ROUNDS_MAX	8	/* a turn, of both rings */

@@ -32,6 +32,7 @@
 #include <stdlib.h>
 
 #include "devices/log.h"
+#include "devices/vsock/ready.h"
 
 /* Ports given to host clients: out of the way of services on either side. */
 #define HOST_PORT_FIRST	(UINT32_C(1) << 30)
@@ -313,42 +314,6 @@ void vsock_conn_timer(struct vsock_conn *conn, uint64_t ms)
 	conn->timer_ms = ms;
 	/* Without memory for a timer the guest's answer alone ends it. */
 	(void)loop_timer_arm(conn->engine->loop, &conn->timer, ms);
-}
-
-/* Is there a use in reading from the host socket, credit apart? */
-static bool wants_bytes(const struct vsock_conn *conn)
-{
-	return (conn->readable || (conn->seq && conn->seq->message)) &&
-	       conn->state == VSOCK_CONN_ESTABLISHED &&
-	       !(conn->host_shut & VSOCK_SHUTDOWN_SEND) &&
-	       !(conn->guest_shut & VSOCK_SHUTDOWN_RECEIVE);
-}
-
-bool vsock_conn_can_send(struct vsock_conn *conn)
-{
-	/* A message that has begun goes on. */
-	return wants_bytes(conn) && vsock_conn_room(conn) &&
-	       ((conn->seq && conn->seq->message) || vsock_unread_room(conn));
-}
-
-void vsock_conn_schedule(struct vsock_conn *conn)
-{
-	bool can_send = vsock_conn_can_send(conn);
-
-	vsock_unread_wait(conn, wants_bytes(conn) && !can_send);
-	if (!conn->due && !can_send) {
-		list_remove(&conn->ready);
-		return;
-	}
-	if (list_empty(&conn->ready))
-		list_append(&conn->engine->ready, &conn->ready);
-	conn->engine->wake(conn->engine);
-}
-
-void vsock_conn_due(struct vsock_conn *conn, unsigned int due)
-{
-	conn->due |= due;
-	vsock_conn_schedule(conn);
 }
 
 void vsock_conn_shut(struct vsock_conn *conn, unsigned int directions)

@@ -24,7 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/vsock/engine.h"
+#include "devices/vsock/backend.h"
+#include "devices/vsock/conn.h"
 
 /* System calls in one go: then others get their turn. */
 #define FLUSH_MAX	1024u

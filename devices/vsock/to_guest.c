@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "devices/vsock/engine.h"
+#include "devices/vsock/ready.h"
 
 #define READ_MIN	4096u
 #define READ_MAX	(256u << 10)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "devices/vsock/engine.h"
+#include "devices/vsock/ready.h"
 
 #define BATCHES_MAX	4	/* a turn: then others get theirs */
 
@@ -216,7 +217,8 @@ static void take_for_conn(struct vsock_conn *conn,
 {
 	uint16_t op = le16_get(hdr->op);
 
-	vsock_unread_news(conn, hdr);
+	if (vsock_unread_news(conn, hdr))
+		vsock_conn_schedule(conn);
 	if (op == VSOCK_OP_RST) {
 		take_rst(conn);
 	} else if (op == VSOCK_OP_RESPONSE) {
@@ -494,10 +496,4 @@ void vsock_engine_finish(struct vsock_engine *engine, bool ring)
 		ret = take_batch(engine, &interrupt, &why);
 	}
 	vsock_engine_reset(engine);
-}
-
-bool vsock_engine_blocked(const struct vsock_engine *engine)
-{
-	return engine->replies_count >= VSOCK_REPLIES_MAX ||
-	       (engine->clogged && !engine->ending);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the guest has not read yet, and so how much more it may be sent. Part of
- * the engine, called by its other files on the loop thread.
+ * the engine, called by its other files on the loop thread. What the timer does
+ * is in unread_ask.c.
  *
  * Theory. Credit counts bytes. But a guest pays for packets, however short, and
  * Linux 6.12 and later count that, too: where packets that wait to be read cost
@@ -33,28 +34,11 @@
  */
 #include "devices/vsock/unread.h"
 
-#include "devices/vsock/engine.h"
-
-/* Connections asked in one go; the others are asked in the next ones. */
-#define ASKS_MAX	64u
-
-static void ask_again(struct loop_timer *timer);
-
-void vsock_unread_init(struct vsock_unread *unread)
-{
-	list_init(&unread->hungry);
-	unread->timer.fn = ask_again;
-	unread->patience = VSOCK_ASK_PATIENCE;
-}
+#include "devices/vsock/conn.h"
 
 void vsock_unread_reset(struct vsock_unread *unread)
 {
 	unread->mute = false;
-}
-
-void vsock_unread_destroy(struct vsock_engine *engine)
-{
-	loop_timer_cancel(engine->loop, &engine->unread.timer);
 }
 
 void vsock_unread_add(struct vsock_conn *conn)
@@ -127,7 +111,7 @@ uint32_t vsock_unread_room(struct vsock_conn *conn)
 	return conn->unread.count < limit ? limit - conn->unread.count : 0;
 }
 
-static void ask(struct vsock_conn *conn)
+void vsock_unread_ask(struct vsock_conn *conn)
 {
 	if (!conn->unread.asked && !conn->engine->unread.mute)
 		conn->due |= VSOCK_DUE_CREDIT_REQUEST;
@@ -145,7 +129,7 @@ void vsock_unread_sent(struct vsock_conn *conn, uint32_t len)
 	};
 	/* Rule 4. Of messages each one's reading is told. */
 	if (!conn->seq && unread->count == limit_of(conn) / 2)
-		ask(conn);
+		vsock_unread_ask(conn);
 }
 
 void vsock_unread_asked(struct vsock_conn *conn)
@@ -155,7 +139,7 @@ void vsock_unread_asked(struct vsock_conn *conn)
 	conn->unread.waited = 0;
 }
 
-static void set_timer(struct vsock_engine *engine, uint32_t ms)
+void vsock_unread_ask_in(struct vsock_engine *engine, uint32_t ms)
 {
 	engine->unread.wait = ms;
 	/* Without memory for a timer the guest's own news have to do. */
@@ -167,7 +151,7 @@ static void hasten(struct vsock_engine *engine)
 {
 	if (!engine->unread.timer.slot ||
 	    engine->unread.wait > VSOCK_ASK_FIRST)
-		set_timer(engine, VSOCK_ASK_FIRST);
+		vsock_unread_ask_in(engine, VSOCK_ASK_FIRST);
 }
 
 void vsock_unread_wait(struct vsock_conn *conn, bool waits)
@@ -175,7 +159,7 @@ void vsock_unread_wait(struct vsock_conn *conn, bool waits)
 	struct vsock_engine *engine = conn->engine;
 
 	if (waits && !conn->unread.waits)
-		ask(conn);
+		vsock_unread_ask(conn);
 	conn->unread.waits = waits;
 	if (!waits || !vsock_conn_room(conn)) {
 		list_remove(&conn->unread.hungry);
@@ -203,7 +187,7 @@ static void take_update(struct vsock_conn *conn, bool news)
 	unread->vain = 0;
 }
 
-void vsock_unread_news(struct vsock_conn *conn,
+bool vsock_unread_news(struct vsock_conn *conn,
 		       const struct vsock_header *hdr)
 {
 	uint32_t buf_alloc = le32_get(hdr->buf_alloc);
@@ -216,74 +200,8 @@ void vsock_unread_news(struct vsock_conn *conn,
 	if (le16_get(hdr->op) == VSOCK_OP_CREDIT_UPDATE)
 		take_update(conn, news);
 	if (!conn->unread.waits)
-		return;
+		return false;
 	if (moved && !list_empty(&conn->unread.hungry))
 		hasten(conn->engine);
-	vsock_conn_schedule(conn);
-}
-
-/* Rule 5. Those that wait for room for a packet need not. */
-static void be_mute(struct vsock_unread *unread)
-{
-	struct list_node *at = unread->hungry.next;
-
-	unread->mute = true;
-	while (at != &unread->hungry) {
-		struct vsock_conn *conn = list_entry(at, struct vsock_conn,
-						     unread.hungry);
-
-		at = at->next;
-		vsock_conn_schedule(conn);
-	}
-}
-
-/* A hungry connection has waited for @ms. Rules 4 and 5. */
-static void be_impatient(struct vsock_conn *conn, uint32_t ms)
-{
-	struct vsock_engine *engine = conn->engine;
-	struct vsock_conn_unread *unread = &conn->unread;
-
-	if (unread->asked) {
-		unread->waited += ms;
-		if (unread->waited < engine->unread.patience ||
-		    !virtq_heeded(engine->rx, unread->asked_at))
-			return;
-		unread->asked = false;
-		unread->vain++;
-	}
-	ask(conn);
-	vsock_conn_schedule(conn);
-}
-
-static void ask_again(struct loop_timer *timer)
-{
-	struct vsock_unread *unread = list_entry(timer, struct vsock_unread,
-						 timer);
-	struct vsock_engine *engine = list_entry(unread, struct vsock_engine,
-						 unread);
-	const struct list_node *last = unread->hungry.prev, *first = NULL;
-	uint32_t wait = unread->wait;
-	bool vain = false;
-
-	/* It cannot answer while it is paused, or its answers wait. */
-	if (engine->running && !vsock_engine_blocked(engine)) {
-		for (unsigned int i = 0; i < ASKS_MAX && first != last &&
-		     !list_empty(&unread->hungry); i++) {
-			struct vsock_conn *conn =
-				list_entry(unread->hungry.next,
-					   struct vsock_conn, unread.hungry);
-
-			first = &conn->unread.hungry;
-			list_remove(&conn->unread.hungry);
-			list_append(&unread->hungry, &conn->unread.hungry);
-			be_impatient(conn, wait);
-			vain |= !conn->seq &&
-				conn->unread.vain >= VSOCK_ASK_VAIN;
-		}
-		wait = wait * 2 < VSOCK_ASK_LAST ? wait * 2 : VSOCK_ASK_LAST;
-	}
-	if (vain)
-		be_mute(unread);
-	if (!list_empty(&unread->hungry))
-		set_timer(engine, wait);
+	return true;
 }

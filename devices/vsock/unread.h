@@ -108,9 +108,9 @@ void vsock_unread_asked(struct vsock_conn *conn);
 /**
  * vsock_unread_news() - take the credit news in a packet of the guest's
  *
- * The connection is scheduled if it waited for them.
+ * Return: whether it waited for them, and is to be scheduled.
  */
-void vsock_unread_news(struct vsock_conn *conn,
+bool vsock_unread_news(struct vsock_conn *conn,
 		       const struct vsock_header *hdr);
 /**
  * vsock_unread_wait() - say whether the connection waits for news
@@ -119,5 +119,9 @@ void vsock_unread_news(struct vsock_conn *conn,
  * the caller schedules the connection.
  */
 void vsock_unread_wait(struct vsock_conn *conn, bool waits);
+/** vsock_unread_ask() - have a CREDIT_REQUEST due, if one would be answered */
+void vsock_unread_ask(struct vsock_conn *conn);
+/** vsock_unread_ask_in() - the hungry are asked again in @ms */
+void vsock_unread_ask_in(struct vsock_engine *engine, uint32_t ms);
 
 #endif

@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "devices/vsock/ready.h"
+
 int __real_virtq_pop(struct virtq *q, struct iovec *iov, unsigned int iov_max,
 		     struct virtq_chain *chain, struct fail *why);
 int __wrap_virtq_pop(struct virtq *q, struct iovec *iov, unsigned int iov_max,

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "devices/vsock/ready.h"
 #include "tests/unit/test_vsock_bed_messages.h"
 
 #define GUEST_PORT 5000u

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "devices/vsock/ready.h"
 #include "tests/unit/test_vsock_bed_messages.h"
 
 static uint8_t chunk[MESSAGE_WINDOW];
