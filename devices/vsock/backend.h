@@ -43,7 +43,6 @@ struct vsock_engine;
  * @release: the engine is done with the object: close and free. @lost: not all
  *     that the guest sent was taken, or it went before it had sent all, and the
  *     host is not to take this for an orderly end
- * @gate: packets may pass (accept clients), or not (leave them be)
  */
 struct vsock_backend_ops {
 	struct vsock_conn *(*request)(struct vsock_backend *backend,
@@ -59,11 +58,17 @@ struct vsock_backend_ops {
 	void (*shut)(struct vsock_conn *conn, unsigned int directions);
 	void (*enlarge)(struct vsock_conn *conn);
 	void (*release)(struct vsock_conn *conn, bool lost);
-	void (*gate)(struct vsock_backend *backend, bool open);
 };
 
+/**
+ * struct vsock_backend - where connections come from and go to
+ * @ops: of each of its connections
+ * @gate: packets may pass (accept clients), or not (leave them be)
+ * @engine: whose; set by vsock_engine_init()
+ */
 struct vsock_backend {
 	const struct vsock_backend_ops *ops;
+	void (*gate)(struct vsock_backend *backend, bool open);
 	struct vsock_engine *engine;
 };
 

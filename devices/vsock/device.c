@@ -95,9 +95,8 @@ static void follow_gate(struct vsock_device *dev)
 	/* Also from open to open: a driver may be gone and another there. */
 	if (to == VSOCK_GATE_OPEN)
 		take_features(dev);
-	dev->engine.backend->ops->gate(dev->engine.backend,
-				       to == VSOCK_GATE_OPEN &&
-				       dev->engine.running);
+	dev->engine.backend->gate(dev->engine.backend,
+				  to == VSOCK_GATE_OPEN && dev->engine.running);
 	if (from == to)
 		return;
 	dev->state = to;

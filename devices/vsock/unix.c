@@ -22,7 +22,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -269,19 +268,6 @@ static void rest(struct vsock_unix *unx, int err)
 	unx->short_of = true;
 }
 
-bool vsock_unix_affords(const struct vsock_unix *unx)
-{
-	int fd;
-
-	if (!unx->options->fds_max)
-		return true;
-	fd = fcntl(unx->door[0].listener.fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	close(fd);
-	return (unsigned int)fd < unx->options->fds_max;
-}
-
 static void on_door(struct loop_source *source, uint32_t events)
 {
 	struct vsock_unix_door *door =
@@ -322,7 +308,7 @@ static void hear_clients(struct vsock_unix *unx)
 	}
 }
 
-void vsock_unix_gate(struct vsock_backend *backend, bool open)
+static void on_gate(struct vsock_backend *backend, bool open)
 {
 	struct vsock_unix *unx = list_entry(backend, struct vsock_unix,
 					    backend);
@@ -367,6 +353,7 @@ int vsock_unix_init_heir(struct vsock_unix *unx, struct loop *loop,
 			    UNIX_SOCKET_NAME_MAX - PORT_SUFFIX);
 	list_init(&unx->clients);
 	unx->backend.ops = &vsock_unix_ops;
+	unx->backend.gate = on_gate;
 	unx->loop = loop;
 	unx->options = options;
 	unx->clients_max = options->clients_max ? options->clients_max :

@@ -137,7 +137,7 @@ void vsock_unix_inherit(struct vsock_unix *unx, struct vsock_unix *old);
 /** vsock_unix_destroy() - after the device is gone; safe on a zeroed struct */
 void vsock_unix_destroy(struct vsock_unix *unx);
 
-/* Between unix.c and unix_stream.c. */
+/* Of unix_stream.c, for unix.c. */
 
 /**
  * vsock_unix_affords() - is there a descriptor to be had, below
@@ -162,7 +162,5 @@ void vsock_unix_adopt(struct vsock_unix *unx, int fd, uint32_t given,
  */
 void vsock_unix_inherit_streams(struct vsock_unix *unx, struct vsock_unix *old);
 extern const struct vsock_backend_ops vsock_unix_ops;
-/** vsock_unix_gate() - ops->gate */
-void vsock_unix_gate(struct vsock_backend *backend, bool open);
 
 #endif

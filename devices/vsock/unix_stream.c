@@ -13,6 +13,7 @@
  * timer, for as long as the engine says.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -55,6 +56,19 @@ struct stream {
 	unsigned int shut;
 	bool grown;
 };
+
+bool vsock_unix_affords(const struct vsock_unix *unx)
+{
+	int fd;
+
+	if (!unx->options->fds_max)
+		return true;
+	fd = fcntl(unx->door[0].listener.fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return (unsigned int)fd < unx->options->fds_max;
+}
 
 static struct stream *to_stream(struct vsock_conn *conn)
 {
@@ -417,5 +431,4 @@ const struct vsock_backend_ops vsock_unix_ops = {
 	.shut = stream_shut,
 	.enlarge = stream_enlarge,
 	.release = stream_release,
-	.gate = vsock_unix_gate,
 };

@@ -249,7 +249,7 @@ static void backend_release(struct vsock_conn *conn, bool lost)
 	free(wc);
 }
 
-static void backend_gate(struct vsock_backend *backend, bool open)
+void world_gate(struct vsock_backend *backend, bool open)
 {
 	(void)backend;
 	world.gate_open = open;
@@ -265,7 +265,6 @@ const struct vsock_backend_ops world_backend_ops = {
 	.shut = backend_shut,
 	.enlarge = backend_enlarge,
 	.release = backend_release,
-	.gate = backend_gate,
 };
 
 struct world_conn *world_conn_at(unsigned int i)

@@ -218,7 +218,9 @@ static void new_device(uint64_t cid)
 	struct fail why;
 
 	world_require(dev);
-	world.backend = (struct vsock_backend){ .ops = &world_backend_ops };
+	world.backend = (struct vsock_backend){
+		.ops = &world_backend_ops, .gate = world_gate,
+	};
 	world.gate_open = false;
 	world.pending = 0;
 	world_require(!vsock_device_init(dev, &world.loop, &world.guest.mem,

@@ -355,6 +355,7 @@ void world_reload(uint64_t cid, bool drain);
 
 /* What the device calls. */
 extern const struct vsock_backend_ops world_backend_ops;
+void world_gate(struct vsock_backend *backend, bool open);
 /** world_conn_at() - Return: one of the connections, NULL: there is none */
 struct world_conn *world_conn_at(unsigned int i);
 /** world_connect() - a host program connects to the guest */
