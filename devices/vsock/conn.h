@@ -14,16 +14,14 @@
 
 #include "devices/loop.h"
 #include "devices/vsock/backlog.h"
-#include "devices/vsock/capture.h"
-#include "devices/vsock/credit.h"
 #include "devices/vsock/list.h"
-#include "devices/vsock/seqpacket.h"
-#include "devices/vsock/unread.h"
 #include "virtio/queue.h"
 #include "virtio/vsock.h"
 
 struct vsock_backend;
+struct vsock_capture;
 struct vsock_engine;
+struct vsock_seq;
 
 /**
  * enum vsock_conn_state - where a connection stands
@@ -50,6 +48,106 @@ enum vsock_conn_state {
 #define VSOCK_DUE_CREDIT_UPDATE		0x04u
 #define VSOCK_DUE_CREDIT_REQUEST	0x08u
 #define VSOCK_DUE_SHUTDOWN		0x10u
+
+/**
+ * struct vsock_credit - the busy connections
+ * @budget: VSOCK_CREDIT_BUDGET; tests change it
+ * @clock: bytes of data received, of all connections
+ * @busy: who sent within the last VSOCK_CREDIT_MEMORY, the longest ago first
+ * @busy_count: how many
+ * @out: bytes of the shares in @given
+ * @given: who has a share not yet used, the longest ago first
+ * @line: who waits for one, the longest first
+ * @yielded: @clock when vsock_credit_should_yield() said so last
+ * @patience: armed while somebody waits
+ * @patience_clock: @clock when it was armed
+ */
+struct vsock_credit {
+	uint32_t budget;
+	uint64_t clock;
+	struct list_node busy;
+	unsigned int busy_count;
+	uint64_t out;
+	struct list_node given;
+	struct list_node line;
+	uint64_t yielded;
+	struct loop_timer patience;
+	uint64_t patience_clock;
+};
+
+/**
+ * struct vsock_conn_credit - a connection's part in it
+ * @last: credit->clock when it sent last
+ * @busy: in credit->busy, or in no list
+ * @out: bytes it was told of last and has not used, as counted in credit->out
+ * @since: credit->clock when it was told
+ * @given: in credit->given while @out is not 0
+ * @line: in credit->line while it waits to be told
+ * @asked: it sent a CREDIT_REQUEST, and no data since
+ */
+struct vsock_conn_credit {
+	uint64_t last;
+	struct list_node busy;
+	uint32_t out;
+	uint64_t since;
+	struct list_node given;
+	struct list_node line;
+	bool asked;
+};
+
+/* Packets that a guest may have unread on one connection. */
+#define VSOCK_UNREAD_MAX	256u
+
+/**
+ * struct vsock_unread - the connections that wait for the guest to read packets
+ * @hungry: the host has bytes, the guest has too many packets as far as is
+ *     known, though it has credit
+ * @timer: armed while there are any
+ * @wait: its length, ms
+ * @patience: VSOCK_ASK_PATIENCE; tests shorten it
+ * @mute: the guest answers no CREDIT_REQUEST, and counts no packets
+ */
+struct vsock_unread {
+	struct list_node hungry;
+	struct loop_timer timer;
+	uint32_t wait;
+	uint32_t patience;
+	bool mute;
+};
+
+/**
+ * struct vsock_unread_packet - a packet the guest has not read
+ * @end: tx_cnt behind it
+ * @empty: a message without a byte
+ */
+struct vsock_unread_packet {
+	uint32_t end;
+	bool empty;
+};
+
+/**
+ * struct vsock_conn_unread - a connection's part in it
+ * @packet: those unread, a ring
+ * @head: index of the first
+ * @count: how many
+ * @asked: a CREDIT_REQUEST is out, and not answered
+ * @asked_at: the used index of the RX ring behind it
+ * @waited: for its answer, ms
+ * @vain: requests in a row that got none
+ * @waits: for news of credit or of packets read
+ * @hungry: in unread->hungry, or in no list
+ */
+struct vsock_conn_unread {
+	struct vsock_unread_packet packet[VSOCK_UNREAD_MAX];
+	uint32_t head;
+	uint32_t count;
+	bool asked;
+	uint16_t asked_at;
+	uint32_t waited;
+	uint32_t vain;
+	bool waits;
+	struct list_node hungry;
+};
 
 /**
  * struct vsock_conn - one connection, embedded in the back-end's own struct

@@ -11,10 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/loop.h"
-#include "devices/vsock/list.h"
-
 struct vsock_conn;
+struct vsock_credit;
 struct vsock_engine;
 
 /*
@@ -30,52 +28,6 @@ struct vsock_engine;
 #define VSOCK_CREDIT_STALE	(2u << 20)
 /* ... nor one not used for this long, ms. */
 #define VSOCK_CREDIT_PATIENCE	1u
-
-/**
- * struct vsock_credit - the busy connections
- * @budget: VSOCK_CREDIT_BUDGET; tests change it
- * @clock: bytes of data received, of all connections
- * @busy: who sent within the last VSOCK_CREDIT_MEMORY, the longest ago first
- * @busy_count: how many
- * @out: bytes of the shares in @given
- * @given: who has a share not yet used, the longest ago first
- * @line: who waits for one, the longest first
- * @yielded: @clock when vsock_credit_should_yield() said so last
- * @patience: armed while somebody waits
- * @patience_clock: @clock when it was armed
- */
-struct vsock_credit {
-	uint32_t budget;
-	uint64_t clock;
-	struct list_node busy;
-	unsigned int busy_count;
-	uint64_t out;
-	struct list_node given;
-	struct list_node line;
-	uint64_t yielded;
-	struct loop_timer patience;
-	uint64_t patience_clock;
-};
-
-/**
- * struct vsock_conn_credit - a connection's part in it
- * @last: credit->clock when it sent last
- * @busy: in credit->busy, or in no list
- * @out: bytes it was told of last and has not used, as counted in credit->out
- * @since: credit->clock when it was told
- * @given: in credit->given while @out is not 0
- * @line: in credit->line while it waits to be told
- * @asked: it sent a CREDIT_REQUEST, and no data since
- */
-struct vsock_conn_credit {
-	uint64_t last;
-	struct list_node busy;
-	uint32_t out;
-	uint64_t since;
-	struct list_node given;
-	struct list_node line;
-	bool asked;
-};
 
 void vsock_credit_init(struct vsock_credit *credit);
 /** vsock_credit_destroy() - after the last connection */

@@ -16,7 +16,11 @@
 
 #include "devices/loop.h"
 #include "devices/vsock/backend.h"
+#include "devices/vsock/capture.h"
 #include "devices/vsock/conn.h"
+#include "devices/vsock/credit.h"
+#include "devices/vsock/seqpacket.h"
+#include "devices/vsock/unread.h"
 #include "virtio/fail.h"
 #include "virtio/vsock.h"
 

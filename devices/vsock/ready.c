@@ -7,6 +7,8 @@
 #include "devices/vsock/ready.h"
 
 #include "devices/vsock/conn.h"
+#include "devices/vsock/seqpacket.h"
+#include "devices/vsock/unread.h"
 
 /* Is there a use in reading from the host socket, credit apart? */
 static bool wants_bytes(const struct vsock_conn *conn)

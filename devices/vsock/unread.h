@@ -12,19 +12,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/loop.h"
-#include "devices/vsock/list.h"
 #include "virtio/vsock.h"
 
 struct vsock_conn;
 struct vsock_engine;
+struct vsock_unread;
 
-/* Packets that a guest may have unread on one connection, ... */
-#define VSOCK_UNREAD_MAX	256u
 /*
- * ... and bytes of its buffer that there must be for each. Linux 6.12 takes
- * SKB_TRUESIZE(0), which is 576 in the usual configuration, and resets the
- * connection if that times its unread packets is more than its buffer.
+ * Bytes of its buffer that there must be for each unread packet. Linux 6.12
+ * takes SKB_TRUESIZE(0), which is 576 in the usual configuration, and resets
+ * the connection if that times its unread packets is more than its buffer.
  */
 #define VSOCK_UNREAD_COST	1024u
 /* Who waits for news is asked again after so long, ms, and twice that, ... */
@@ -35,57 +32,6 @@ struct vsock_engine;
 #define VSOCK_ASK_PATIENCE	1000u
 /* So many in vain, and the guest is one that answers none. */
 #define VSOCK_ASK_VAIN		2u
-
-/**
- * struct vsock_unread - the connections that wait for the guest to read packets
- * @hungry: the host has bytes, the guest has too many packets as far as is
- *     known, though it has credit
- * @timer: armed while there are any
- * @wait: its length, ms
- * @patience: VSOCK_ASK_PATIENCE; tests shorten it
- * @mute: the guest answers no CREDIT_REQUEST, and counts no packets
- */
-struct vsock_unread {
-	struct list_node hungry;
-	struct loop_timer timer;
-	uint32_t wait;
-	uint32_t patience;
-	bool mute;
-};
-
-/**
- * struct vsock_unread_packet - a packet the guest has not read
- * @end: tx_cnt behind it
- * @empty: a message without a byte
- */
-struct vsock_unread_packet {
-	uint32_t end;
-	bool empty;
-};
-
-/**
- * struct vsock_conn_unread - a connection's part in it
- * @packet: those unread, a ring
- * @head: index of the first
- * @count: how many
- * @asked: a CREDIT_REQUEST is out, and not answered
- * @asked_at: the used index of the RX ring behind it
- * @waited: for its answer, ms
- * @vain: requests in a row that got none
- * @waits: for news of credit or of packets read
- * @hungry: in unread->hungry, or in no list
- */
-struct vsock_conn_unread {
-	struct vsock_unread_packet packet[VSOCK_UNREAD_MAX];
-	uint32_t head;
-	uint32_t count;
-	bool asked;
-	uint16_t asked_at;
-	uint32_t waited;
-	uint32_t vain;
-	bool waits;
-	struct list_node hungry;
-};
 
 void vsock_unread_init(struct vsock_unread *unread);
 /** vsock_unread_reset() - the driver is gone, and what was known of it */
