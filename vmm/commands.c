@@ -3,8 +3,8 @@
  * The table of commands: what can be asked of a machine.
  *
  * Owns the commands' names, arguments and results, which are a public
- * interface (wherry.1), and the events' names. Called by control.c on the loop
- * thread, by way of the table; calls machine.c.
+ * interface (wherry.1). Called by control.c on the loop thread, by way of the
+ * table; calls monitor.c and machine.c.
  */
 #include "vmm/commands.h"
 
@@ -13,26 +13,6 @@
 #include <string.h>
 
 #include "vmm/monitor.h"
-
-const char *const machine_event_names[] = {
-	[MACHINE_EVENT_STOP] = "STOP",
-	[MACHINE_EVENT_RESUME] = "RESUME",
-	[MACHINE_EVENT_SHUTDOWN] = "SHUTDOWN",
-	[MACHINE_EVENT_RESET] = "RESET",
-	[MACHINE_EVENT_POWERDOWN] = "POWERDOWN",
-	[MACHINE_EVENT_GUEST_PANICKED] = "GUEST_PANICKED",
-	[MACHINE_EVENT_GUEST_CRASHLOADED] = "GUEST_CRASHLOADED",
-	[MACHINE_EVENT_SNAPSHOT_SAVED] = "SNAPSHOT_SAVED",
-	[MACHINE_EVENT_SNAPSHOT_LOADED] = "SNAPSHOT_LOADED",
-	[MACHINE_EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
-	[MACHINE_EVENT_VSOCK_GATE] = "VSOCK_GATE",
-	[MACHINE_EVENTS] = NULL
-};
-
-const char *machine_event_name(enum machine_event event)
-{
-	return machine_event_names[event];
-}
 
 /* Return: the machine; NULL with the reason: it is not there yet. */
 static struct machine *machine_of(void *opaque, struct fail *why)

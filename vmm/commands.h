@@ -1,57 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What can be asked of a machine on its control socket, and what it tells.
+ * What can be asked of a machine on its control socket.
  */
 #ifndef WHERRY_VMM_COMMANDS_H
 #define WHERRY_VMM_COMMANDS_H
 
 #include "vmm/control.h"
-
-/**
- * enum machine_event - what the machine tells without being asked
- * @MACHINE_EVENT_STOP: all vCPUs are parked
- * @MACHINE_EVENT_RESUME: they run again
- * @MACHINE_EVENT_SHUTDOWN: the process ends; data: {"guest": bool,
- *     "reason": "guest-shutdown" | "guest-reset" | "guest-panic" |
- *     "host-qmp-quit" | "host-signal" | "host-error"}
- * @MACHINE_EVENT_RESET: the guest asked for a reset, or was reset; data:
- *     {"guest": bool, "reason": "guest-reset" | "host-qmp-system-reset"}
- * @MACHINE_EVENT_POWERDOWN: the guest's power button has been pressed
- * @MACHINE_EVENT_GUEST_PANICKED: the guest's kernel has panicked; data:
- *     {"action": "pause" | "poweroff"}: what becomes of it
- * @MACHINE_EVENT_GUEST_CRASHLOADED: it has, and deals with it by itself; data:
- *     {"action": "run"}
- * @MACHINE_EVENT_SNAPSHOT_SAVED: data: {"path": string} and what
- *     machine_save() reports
- * @MACHINE_EVENT_SNAPSHOT_LOADED: data: {"path": string}
- * @MACHINE_EVENT_SNAPSHOT_PROGRESS: saving or verifying takes its time; data:
- *     {"path": string, "phase": "copying" | "syncing" | "verifying",
- *     "done": bytes, "total": bytes}
- * @MACHINE_EVENT_VSOCK_GATE: the gate of the vsock device has moved; data:
- *     {"from": state, "to": state} as query-vsock has them, and "forced": bool:
- *     let through without the driver's answer
- * @MACHINE_EVENTS: how many there are
- */
-enum machine_event {
-	MACHINE_EVENT_STOP,
-	MACHINE_EVENT_RESUME,
-	MACHINE_EVENT_SHUTDOWN,
-	MACHINE_EVENT_RESET,
-	MACHINE_EVENT_POWERDOWN,
-	MACHINE_EVENT_GUEST_PANICKED,
-	MACHINE_EVENT_GUEST_CRASHLOADED,
-	MACHINE_EVENT_SNAPSHOT_SAVED,
-	MACHINE_EVENT_SNAPSHOT_LOADED,
-	MACHINE_EVENT_SNAPSHOT_PROGRESS,
-	MACHINE_EVENT_VSOCK_GATE,
-	MACHINE_EVENTS
-};
-
-/** machine_event_names - by enum machine_event; NULL ends them */
-extern const char *const machine_event_names[];
-
-/** machine_event_name() - Return: its name on the control socket */
-const char *machine_event_name(enum machine_event event);
 
 /**
  * machine_commands - the commands; their opaque is a struct monitor

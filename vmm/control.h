@@ -55,7 +55,7 @@ unsigned int control_clients(const struct control *c);
 /**
  * control_event() - tell all clients that have negotiated
  * @c: NULL: nobody listens, nothing happens
- * @name: of the event; see machine_event_name()
+ * @name: of the event; see machine_event_names
  * @data: its data, or NULL; the reference is taken over
  *
  * May be called from within a command: the event then precedes the reply.

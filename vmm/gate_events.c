@@ -12,8 +12,7 @@
 #include <jansson.h>
 
 #include "devices/monotonic.h"
-#include "vmm/commands.h"
-#include "vmm/control.h"
+#include "vmm/event.h"
 
 static void tell(struct gate_events *ge, uint64_t changes)
 {
@@ -25,8 +24,7 @@ static void tell(struct gate_events *ge, uint64_t changes)
 	if (data && changes > 1)
 		json_object_set_new(data, "changes",
 				    json_integer((json_int_t)changes));
-	control_state(ge->control,
-		      machine_event_name(MACHINE_EVENT_VSOCK_GATE), data);
+	machine_tell(ge->control, MACHINE_EVENT_VSOCK_GATE, data);
 	ge->told = ge->now;
 	ge->forced = false;
 }

@@ -12,6 +12,7 @@ libvmm_a_SOURCES = \
 	vmm/ctl_table.c vmm/ctl_table.h \
 	vmm/deadline.h \
 	vmm/descriptors.c vmm/descriptors.h \
+	vmm/event.c vmm/event.h \
 	vmm/gate_events.c vmm/gate_events.h \
 	vmm/image.c vmm/image.h \
 	vmm/inspect.c vmm/inspect.h \

@@ -32,15 +32,10 @@
 #include <unistd.h>
 
 #include "devices/log.h"
-#include "vmm/commands.h"
 #include "vmm/deadline.h"
+#include "vmm/event.h"
 #include "vmm/machine_internal.h"
 #include "vmm/snapshot.h"
-
-static void tell(struct machine *m, enum machine_event event, json_t *data)
-{
-	control_event(m->control, machine_event_name(event), data);
-}
 
 void machine_report(struct machine *m, enum vm_event event)
 {
@@ -74,7 +69,8 @@ static void set_running(struct machine *m, bool running)
 		vcpus_park(&m->vm);
 		arch_clock_stop(&m->vm);
 	}
-	tell(m, running ? MACHINE_EVENT_RESUME : MACHINE_EVENT_STOP, NULL);
+	machine_tell(m->control,
+		     running ? MACHINE_EVENT_RESUME : MACHINE_EVENT_STOP, NULL);
 }
 
 void machine_stop(struct machine *m)
@@ -136,8 +132,8 @@ static void on_panic(struct machine *m)
 
 	log_warn("the guest has panicked%s",
 		 stop ? "; it stays paused, as --on-panic asks" : "");
-	tell(m, MACHINE_EVENT_GUEST_PANICKED,
-	     json_pack("{ss}", "action", stop ? "pause" : "poweroff"));
+	machine_tell(m->control, MACHINE_EVENT_GUEST_PANICKED,
+		     json_pack("{ss}", "action", stop ? "pause" : "poweroff"));
 	if (stop)
 		machine_stop(m);
 	else
@@ -156,8 +152,8 @@ static void on_events(struct loop_source *source, uint32_t events)
 	(void)n;
 	event = atomic_exchange(&m->event, 0);
 	if (event & 1u << VM_EVENT_CRASH_LOADED)
-		tell(m, MACHINE_EVENT_GUEST_CRASHLOADED,
-		     json_pack("{ss}", "action", "run"));
+		machine_tell(m->control, MACHINE_EVENT_GUEST_CRASHLOADED,
+			     json_pack("{ss}", "action", "run"));
 	/* First: what other vCPUs made of it meanwhile is not to count. */
 	if (event & 1u << VM_EVENT_PANIC) {
 		on_panic(m);
@@ -168,9 +164,9 @@ static void on_events(struct loop_source *source, uint32_t events)
 	} else if (event & 1u << VM_EVENT_POWEROFF) {
 		end(m, MACHINE_EXIT_POWEROFF, "guest-shutdown");
 	} else if (event & 1u << VM_EVENT_RESET) {
-		tell(m, MACHINE_EVENT_RESET,
-		     json_pack("{sb ss}", "guest", 1, "reason",
-			       "guest-reset"));
+		machine_tell(m->control, MACHINE_EVENT_RESET,
+			     json_pack("{sb ss}", "guest", 1, "reason",
+				       "guest-reset"));
 		end(m, MACHINE_EXIT_RESET, "guest-reset");
 	}
 }
@@ -178,7 +174,7 @@ static void on_events(struct loop_source *source, uint32_t events)
 void machine_powerdown(struct machine *m)
 {
 	ged_raise(&m->ged, GED_POWER_BUTTON);
-	tell(m, MACHINE_EVENT_POWERDOWN, NULL);
+	machine_tell(m->control, MACHINE_EVENT_POWERDOWN, NULL);
 }
 
 static int watch_events(struct machine *m, struct fail *why)

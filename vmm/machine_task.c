@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "vmm/commands.h"
+#include "vmm/event.h"
 #include "vmm/machine_internal.h"
 #include "vmm/snapshot.h"
 #include "vmm/worker.h"
@@ -87,12 +87,11 @@ static void tell_progress(struct worker *worker,
 {
 	struct machine_task *t = task_of(worker);
 
-	control_event(t->m->control,
-		      machine_event_name(MACHINE_EVENT_SNAPSHOT_PROGRESS),
-		      json_pack("{ss ss sI sI}", "path", t->path,
-				"phase", snapshot_phase_name(progress->phase),
-				"done", (json_int_t)progress->done,
-				"total", (json_int_t)progress->total));
+	machine_tell(t->m->control, MACHINE_EVENT_SNAPSHOT_PROGRESS,
+		     json_pack("{ss ss sI sI}", "path", t->path,
+			       "phase", snapshot_phase_name(progress->phase),
+			       "done", (json_int_t)progress->done,
+			       "total", (json_int_t)progress->total));
 }
 
 static json_t *save_result(const struct machine_task *t)
@@ -125,9 +124,8 @@ static void task_done(struct worker *worker)
 			rc = fail(&t->why, -ENOMEM, "out of memory");
 	}
 	if (result && t->kind == MACHINE_SAVE)
-		control_event(m->control,
-			machine_event_name(MACHINE_EVENT_SNAPSHOT_SAVED),
-			json_incref(result));
+		machine_tell(m->control, MACHINE_EVENT_SNAPSHOT_SAVED,
+			     json_incref(result));
 	control_complete(t->reply, rc, result, &t->why);
 	task_free(t);
 }

@@ -26,6 +26,7 @@
 #include "vmm/connect.h"
 #include "vmm/ctl.h"
 #include "vmm/descriptors.h"
+#include "vmm/event.h"
 #include "vmm/inspect.h"
 #include "vmm/monitor.h"
 #include "vmm/options.h"
@@ -270,7 +271,7 @@ static int run(struct options *o, struct fail *why)
 		o->machine.log_fd = log_open(LOG_GUEST_INTERVAL);
 		if (descriptors_prepare(&o->machine, why))
 			return MACHINE_EXIT_ERROR;
-		return monitor_run(&o->machine, why);
+		return monitor_run(&o->machine, machine_commands, why);
 	case COMMAND_CTL:
 		return run_ctl(o, why);
 	case COMMAND_CONNECT:

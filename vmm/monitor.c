@@ -27,8 +27,8 @@
 #include <unistd.h>
 
 #include "devices/log.h"
-#include "vmm/commands.h"
 #include "vmm/control.h"
+#include "vmm/event.h"
 
 /**
  * struct monitor - the process
@@ -51,11 +51,6 @@ struct monitor {
 	struct machine *machine;
 	const char *reason;
 };
-
-static void tell(struct monitor *mon, enum machine_event event, json_t *data)
-{
-	control_event(mon->control, machine_event_name(event), data);
-}
 
 /* The first reason counts. */
 static void end(void *opaque, int status, const char *reason)
@@ -154,8 +149,8 @@ int monitor_load(struct monitor *mon, const char *path, struct fail *why)
 	if (!new)
 		return -EINVAL;
 	running = replace(mon, new);
-	tell(mon, MACHINE_EVENT_SNAPSHOT_LOADED,
-	     json_pack("{ss}", "path", path));
+	machine_tell(mon->control, MACHINE_EVENT_SNAPSHOT_LOADED,
+		     json_pack("{ss}", "path", path));
 	if (running)
 		start(mon);
 	return 0;
@@ -177,9 +172,9 @@ int monitor_reset(struct monitor *mon, struct fail *why)
 	if (!new)
 		return -EINVAL;
 	running = replace(mon, new);
-	tell(mon, MACHINE_EVENT_RESET,
-	     json_pack("{sb ss}", "guest", 0, "reason",
-		       "host-qmp-system-reset"));
+	machine_tell(mon->control, MACHINE_EVENT_RESET,
+		     json_pack("{sb ss}", "guest", 0, "reason",
+			       "host-qmp-system-reset"));
 	if (running)
 		machine_cont(new);
 	return 0;
@@ -213,7 +208,8 @@ static int watch_signals(struct monitor *mon, struct fail *why)
 	return err ? fail(why, err, "event loop: %s", strerror(-err)) : 0;
 }
 
-static int build(struct monitor *mon, struct fail *why)
+static int build(struct monitor *mon, const struct control_command *commands,
+		 struct fail *why)
 {
 	const struct machine_options *options = mon->options;
 	int err;
@@ -227,7 +223,7 @@ static int build(struct monitor *mon, struct fail *why)
 	watch_log(mon);
 	if (options->control) {
 		mon->control = control_new(mon->loop, options->control,
-					   machine_commands, mon, why);
+					   commands, mon, why);
 		if (!mon->control)
 			return -EINVAL;
 	}
@@ -256,12 +252,13 @@ static void destroy(struct monitor *mon)
 	loop_free(mon->loop);
 }
 
-int monitor_run(const struct machine_options *options, struct fail *why)
+int monitor_run(const struct machine_options *options,
+		const struct control_command *commands, struct fail *why)
 {
 	struct monitor mon = { .options = options, .signals.fd = -1 };
 	int status = MACHINE_EXIT_ERROR;
 
-	if (build(&mon, why))
+	if (build(&mon, commands, why))
 		goto gone;
 	why->text[0] = '\0';
 	if (mon.machine && !options->paused)
@@ -271,9 +268,10 @@ int monitor_run(const struct machine_options *options, struct fail *why)
 		machine_halt(mon.machine);
 	if (mon.machine)
 		machine_linger(mon.machine);
-	tell(&mon, MACHINE_EVENT_SHUTDOWN,
-	     json_pack("{sb ss}", "guest", !strncmp(mon.reason, "guest", 5),
-		       "reason", mon.reason));
+	machine_tell(mon.control, MACHINE_EVENT_SHUTDOWN,
+		     json_pack("{sb ss}", "guest",
+			       !strncmp(mon.reason, "guest", 5), "reason",
+			       mon.reason));
 gone:
 	destroy(&mon);
 	return status;

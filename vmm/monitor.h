@@ -10,14 +10,18 @@
 #include "virtio/fail.h"
 #include "vmm/machine.h"
 
+struct control_command;
 struct monitor;
 
 /**
  * monitor_run() - make a machine, run it until it ends
+ * @commands: what its control socket offers; their opaque is the monitor
+ *
  * Return: exit status of the process; the reason of MACHINE_EXIT_ERROR is in
  * @why (or was logged, with text empty).
  */
-int monitor_run(const struct machine_options *options, struct fail *why);
+int monitor_run(const struct machine_options *options,
+		const struct control_command *commands, struct fail *why);
 
 /* What the control socket asks for. */
 

@@ -69,9 +69,7 @@ int machine_save(struct machine *m, const char *path,
 	if (m->save_rc)
 		return fail(reason, m->save_rc, "no room in '%s'", path);
 	if (m->event_in_save)
-		control_event(bed.control,
-			      machine_event_name(MACHINE_EVENT_SNAPSHOT_SAVED),
-			      NULL);
+		machine_tell(bed.control, MACHINE_EVENT_SNAPSHOT_SAVED, NULL);
 	m->saving = reply;
 	return 0;
 }
@@ -286,6 +284,6 @@ void expect_running(struct peer *p)
 
 void bed_event(enum machine_event kind)
 {
-	control_event(bed.control, machine_event_name(kind), NULL);
+	machine_tell(bed.control, kind, NULL);
 	bed_pump();
 }

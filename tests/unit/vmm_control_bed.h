@@ -14,6 +14,7 @@
 #include "devices/loop.h"
 #include "vmm/commands.h"
 #include "vmm/control.h"
+#include "vmm/event.h"
 #include "vmm/json_stream.h"
 #include "vmm/monitor.h"
 
