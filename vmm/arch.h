@@ -13,7 +13,7 @@
 
 #include "virtio/fail.h"
 #include "virtio/state.h"
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
 
 #if defined(__x86_64__)
 #define ARCH_NAME "x86_64"

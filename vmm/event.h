@@ -58,8 +58,8 @@ extern const char *const machine_event_names[];
  * @to: whose clients; NULL: nobody listens, nothing happens
  * @data: its data, or NULL; the reference is taken over
  *
- * As control_event(); MACHINE_EVENT_VSOCK_GATE as control_state(). Context: loop
- * thread.
+ * As control_event(), MACHINE_EVENT_VSOCK_GATE as control_state().
+ * Context: loop thread.
  */
 void machine_tell(struct control *to, enum machine_event event, json_t *data);
 

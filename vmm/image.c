@@ -2,7 +2,7 @@
 /*
  * The file that a restored guest's memory is a private mapping of.
  *
- * Called by vm.c on the main thread; image_check() also by whoever saves or
+ * Called by ram.c on the main thread; image_check() also by whoever saves or
  * has lost something. Owns the process's SIGBUS handler and the list of what it
  * is for, which is why that is static: a handler has no argument.
  *

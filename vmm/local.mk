@@ -17,6 +17,7 @@ libvmm_a_SOURCES = \
 	vmm/image.c vmm/image.h \
 	vmm/inspect.c vmm/inspect.h \
 	vmm/json_stream.c vmm/json_stream.h \
+	vmm/kvm.c vmm/kvm.h \
 	vmm/machine.c vmm/machine.h \
 	vmm/machine_devices.c \
 	vmm/machine_internal.h \
@@ -28,6 +29,7 @@ libvmm_a_SOURCES = \
 	vmm/option_value.c vmm/option_value.h \
 	vmm/option_vsock.c vmm/option_vsock.h \
 	vmm/options.c vmm/options.h \
+	vmm/ram.c vmm/ram.h \
 	vmm/snapshot.c vmm/snapshot.h vmm/snapshot_internal.h \
 	vmm/snapshot_extent.c \
 	vmm/snapshot_place.c \

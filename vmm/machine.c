@@ -35,6 +35,7 @@
 #include "vmm/deadline.h"
 #include "vmm/event.h"
 #include "vmm/machine_internal.h"
+#include "vmm/ram.h"
 #include "vmm/snapshot.h"
 
 void machine_report(struct machine *m, enum vm_event event)

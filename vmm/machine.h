@@ -16,7 +16,7 @@
 #include "devices/vsock/unix.h"
 #include "virtio/fail.h"
 #include "vmm/control_message.h"
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
 
 /* --vsock linger= when it is not given, ms. */
 #define VSOCK_LINGER_MS 5000

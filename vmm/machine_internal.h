@@ -24,6 +24,7 @@
 #include "vmm/control.h"
 #include "vmm/gate_events.h"
 #include "vmm/machine.h"
+#include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
 #define MACHINE_DEVICES_MAX 8u

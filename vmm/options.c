@@ -19,7 +19,7 @@
 #include "devices/unix_socket.h"
 #include "vmm/option_value.h"
 #include "vmm/option_vsock.h"
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
 
 #define MIB		(UINT64_C(1) << 20)
 #define MEMORY_DEFAULT	(256 * MIB)

@@ -9,56 +9,8 @@
 #ifndef WHERRY_VMM_VCPU_H
 #define WHERRY_VMM_VCPU_H
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <sys/types.h>
-
 #include "virtio/fail.h"
-
-struct vm;
-struct kvm_run;
-
-/**
- * enum vcpu_want - what the vCPU thread is told to do
- * @VCPU_PARK: stay out of KVM_RUN (after completing a half-done exit)
- * @VCPU_RUN: run the guest
- * @VCPU_STOP: leave the thread
- */
-enum vcpu_want { VCPU_PARK, VCPU_RUN, VCPU_STOP };
-
-/**
- * struct vcpu - one vCPU and its thread
- * @vm: whose
- * @id: APIC id / MPIDR index, 0 ..
- * @fd: the vCPU's descriptor
- * @run: the shared page(s)
- * @run_size: bytes mapped at @run
- * @thread: valid while @started
- * @started: thread exists
- * @tid: its id for the host's kernel; 0: there is none
- * @lock: guards @want and @parked
- * @changed: signalled when either changes
- * @want: told by the loop thread
- * @parked: the thread is out of KVM_RUN with nothing half done
- * @dead: the guest is beyond running (triple fault, KVM error): it stays
- *     parked whatever @want says, until VCPU_STOP
- */
-struct vcpu {
-	struct vm *vm;
-	unsigned int id;
-	int fd;
-	struct kvm_run *run;
-	size_t run_size;
-	pthread_t thread;
-	bool started;
-	pid_t tid;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	enum vcpu_want want;
-	bool parked;
-	bool dead;
-};
+#include "vmm/kvm.h"
 
 /**
  * vcpu_create() - make vCPU @id of @vm; from vm_create()

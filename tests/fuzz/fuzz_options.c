@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "vmm/options.h"
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
 
 #define WORDS_MAX 64
 

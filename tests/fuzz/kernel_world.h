@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
 #include "vmm/x86_64/kernel.h"
 
 /* The first byte behind all guest addresses that may be used, and some more. */

@@ -13,6 +13,8 @@
 
 #include "devices/power.h"
 #include "vmm/arch.h"
+#include "vmm/ram.h"
+#include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
 /* As in tiny.S. */

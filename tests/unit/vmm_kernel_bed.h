@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "virtio/fail.h"
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
 
 #define MIB (UINT64_C(1) << 20)
 

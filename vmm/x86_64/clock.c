@@ -64,6 +64,7 @@ static int set_clock(struct vm *vm, const struct x86_clock *to,
 		     struct fail *why)
 {
 	struct kvm_clock_data clock;
+	struct x86_clock now = { 0 };
 
 	memset(&clock, 0, sizeof(clock));
 	clock.clock = to->clock;
@@ -74,7 +75,9 @@ static int set_clock(struct vm *vm, const struct x86_clock *to,
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock) < 0)
 		return fail(why, -errno, "clock: KVM_SET_CLOCK of %" PRIu64
 			    " ns: %s", to->clock, strerror(errno));
-	return x86_tsc_align(vm, to->clock, to->tsc, why);
+	/* If it cannot be read the counters stay as they are. */
+	(void)x86_clock_read(vm, &now, NULL);
+	return x86_tsc_align(vm, to, &now, why);
 }
 
 int x86_clock_check(const struct vm *vm, struct fail *why)

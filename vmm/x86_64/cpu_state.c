@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "devices/log.h"
 #include "vmm/arch.h"
 #include "vmm/x86_64/x86.h"
 
@@ -218,15 +217,6 @@ static int read_cpuid(struct state_node *node, struct x86_cpuid *c,
 	memset(c, 0, sizeof(*c));
 	c->nent = (uint32_t)(len / each);
 	memcpy(c->entry, data, len);
-	return 0;
-}
-
-int x86_forced(const struct vcpu *vcpu, int err, const struct fail *why)
-{
-	if (!err || !vcpu->vm->force)
-		return err;
-	if (vcpu->id == 0)
-		log_warn("--force: going on although %s", why->text);
 	return 0;
 }
 

@@ -5,6 +5,7 @@ libvmm_a_SOURCES += \
 	vmm/x86_64/boot.c vmm/x86_64/boot.h \
 	vmm/x86_64/bzimage.c \
 	vmm/x86_64/clock.c \
+	vmm/x86_64/compat.c \
 	vmm/x86_64/cpu.c \
 	vmm/x86_64/cpu_state.c \
 	vmm/x86_64/cpuid.c \

@@ -225,30 +225,29 @@ uint64_t x86_tsc_at(struct vm *vm, uint64_t host_tsc)
 }
 
 /* How far the first vCPU's counter is from where it should be; 0: fine. */
-static uint64_t find_shift(struct vm *vm, uint64_t clock, uint64_t tsc,
-			   uint64_t khz)
+static uint64_t find_shift(const struct x86_clock *to,
+			   const struct x86_clock *now, uint64_t khz)
 {
-	struct x86_clock now;
-
-	if (x86_clock_read(vm, &now, NULL) || !now.tsc || now.clock < clock)
+	if (!now->tsc || now->clock < to->clock)
 		return 0;
 	/* Under VM_CLOCK_HOST years may lie between: more than 64 bits. */
-	return tsc + (uint64_t)((unsigned __int128)(now.clock - clock) * khz /
-				1000000) - now.tsc;
+	return to->tsc + (uint64_t)((unsigned __int128)
+				    (now->clock - to->clock) * khz / 1000000) -
+	       now->tsc;
 }
 
-int x86_tsc_align(struct vm *vm, uint64_t clock, uint64_t tsc,
-		  struct fail *why)
+int x86_tsc_align(struct vm *vm, const struct x86_clock *to,
+		  const struct x86_clock *now, struct fail *why)
 {
 	int khz = tsc_khz(&vm->vcpu[0], why);
 	uint64_t shift, offset;
 
 	if (khz < 0)
 		return khz;
-	if (tsc == 0 || !offset_attr(&vm->vcpu[0], KVM_GET_DEVICE_ATTR,
+	if (to->tsc == 0 || !offset_attr(&vm->vcpu[0], KVM_GET_DEVICE_ATTR,
 				     &offset))
 		return 0;
-	shift = find_shift(vm, clock, tsc, (uint64_t)khz);
+	shift = find_shift(to, now, (uint64_t)khz);
 	for (unsigned int i = 0; shift && i < vm->cpus; i++) {
 		struct vcpu *vcpu = &vm->vcpu[i];
 

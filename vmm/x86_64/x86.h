@@ -12,7 +12,7 @@
 
 #include "virtio/fail.h"
 #include "virtio/state.h"
-#include "vmm/vm.h"
+#include "vmm/kvm.h"
 
 /* KVM_MAX_CPUID_ENTRIES of the kernel. */
 #define X86_CPUID_MAX 256u
@@ -195,13 +195,14 @@ int x86_tsc_load(struct vcpu *vcpu, struct state_node *node,
 uint64_t x86_tsc_at(struct vm *vm, uint64_t host_tsc);
 /**
  * x86_tsc_align() - put all counters where the VM's clock says they should be
- * @clock: nanoseconds of the VM's clock, as saved
- * @tsc: x86_tsc_at() the same instant; 0: not known, leave them
+ * @to: what the VM's clock and first counter showed at one instant, as saved;
+ *     tsc 0: not known, leave them
+ * @now: what they show now, x86_clock_read(); tsc 0: not known, leave them
  *
  * After all vCPUs' counters and the clock are set; before x86_tsc_start().
  */
-int x86_tsc_align(struct vm *vm, uint64_t clock, uint64_t tsc,
-		  struct fail *why);
+int x86_tsc_align(struct vm *vm, const struct x86_clock *to,
+		  const struct x86_clock *now, struct fail *why);
 /** x86_tsc_stop() - note all counters and deadlines in vm->arch */
 void x86_tsc_stop(struct vm *vm);
 /**
@@ -223,7 +224,7 @@ int x86_clock_save(struct vm *vm, struct state_writer *w, struct fail *why);
 /** x86_clock_load() - after all counters; leaves the clocks stopped */
 int x86_clock_load(struct vm *vm, struct state_node *node, struct fail *why);
 
-/* cpu_state.c */
+/* compat.c */
 
 /**
  * x86_forced() - is a difference between saved and present CPU to be ignored?
