@@ -3,8 +3,8 @@
  * What all that deals with KVM stands on: what it must offer, what is reported,
  * the VM's event descriptors.
  *
- * Owns vm->reported. vm_report() and vm_set_irq() come from any thread, the
- * others from the main thread, before the vCPUs run. No locks.
+ * Owns vm->reported. vm_tell(), vm_report() and vm_set_irq() come from any
+ * thread, the others from the main thread, before the vCPUs run. No locks.
  */
 #include "vmm/kvm.h"
 
@@ -29,11 +29,16 @@ int vm_require(struct vm *vm, const struct vm_capability *list,
 	return 0;
 }
 
+void vm_tell(struct vm *vm, enum vm_event event)
+{
+	vm->event(vm->opaque, event);
+}
+
 void vm_report(struct vm *vm, enum vm_event event)
 {
 	if (__atomic_exchange_n(&vm->reported, true, __ATOMIC_ACQ_REL))
 		return;
-	vm->event(vm->opaque, event);
+	vm_tell(vm, event);
 }
 
 int vm_add_ioeventfd(struct vm *vm, uint64_t addr, uint32_t value, int fd,

@@ -30,8 +30,7 @@
  * @VM_EVENT_PANIC: the guest's kernel says that it has panicked; held
  * @VM_EVENT_CRASH_LOADED: it says so, and goes on into a kernel for that
  *
- * The last two are no end by themselves: machine_report() has them, not
- * vm_report().
+ * The last two are no end by themselves: vm_tell() has them, not vm_report().
  */
 enum vm_event {
 	VM_EVENT_RESET,
@@ -158,6 +157,8 @@ struct vm_capability {
 int vm_require(struct vm *vm, const struct vm_capability *list,
 	       unsigned int count, struct fail *why);
 
+/** vm_tell() - tell vm->event, each time. Context: any thread */
+void vm_tell(struct vm *vm, enum vm_event event);
 /**
  * vm_report() - tell vm->event what became of the guest, the first time only
  *

@@ -38,8 +38,10 @@
 #include "vmm/ram.h"
 #include "vmm/snapshot.h"
 
-void machine_report(struct machine *m, enum vm_event event)
+/* Any thread. */
+static void on_vm_event(void *opaque, enum vm_event event)
 {
+	struct machine *m = opaque;
 	const uint64_t one = 1;
 	ssize_t n;
 
@@ -49,12 +51,6 @@ void machine_report(struct machine *m, enum vm_event event)
 	atomic_fetch_or(&m->event, 1u << event);
 	n = write(m->events.fd, &one, sizeof(one));
 	(void)n;
-}
-
-/* Any thread. */
-static void on_vm_event(void *opaque, enum vm_event event)
-{
-	machine_report(opaque, event);
 }
 
 static void set_running(struct machine *m, bool running)

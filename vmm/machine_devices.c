@@ -235,12 +235,12 @@ static int vmgenid_load_slot(struct machine *m, struct machine_slot *slot,
 
 static void on_panic(void *opaque)
 {
-	machine_report(opaque, VM_EVENT_PANIC);
+	vm_tell(opaque, VM_EVENT_PANIC);
 }
 
 static void on_crash_loaded(void *opaque)
 {
-	machine_report(opaque, VM_EVENT_CRASH_LOADED);
+	vm_tell(opaque, VM_EVENT_CRASH_LOADED);
 }
 
 static int pvpanic_create(struct machine *m, struct machine_slot *slot,
@@ -257,7 +257,7 @@ static int pvpanic_create(struct machine *m, struct machine_slot *slot,
 
 	m->pvpanic = (struct pvpanic){
 		.panicked = on_panic, .crash_loaded = on_crash_loaded,
-		.opaque = m,
+		.opaque = &m->vm,
 	};
 	return bus_add(&m->vm.pio, &range, why);
 }

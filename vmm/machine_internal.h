@@ -117,15 +117,6 @@ struct machine {
 	struct machine_task *task[MACHINE_TASKS];
 };
 
-/* machine.c */
-
-/**
- * machine_report() - something happened to the guest
- *
- * A panic holds it where it is. Context: any thread.
- */
-void machine_report(struct machine *m, enum vm_event event);
-
 /* machine_devices.c */
 
 /** machine_add_devices() - make all devices, put them on the buses */
