@@ -23,7 +23,8 @@
  * it does no harm: its socket was connected when the vCPUs stopped, so the
  * sweep has ended it, or it is gone, and an RST for it is ignored
  * (virtio_transport_reset_no_sock()). New connections there are none yet: these
- * RSTs are the first that the guest gets.
+ * RSTs are the first that the guest gets. Only a socket that is connecting again
+ * from the very port of an old one, to the same, is refused by it, and told so.
  */
 #include "devices/vsock/engine.h"
 

@@ -7,9 +7,10 @@
  *
  * The line is looked at with MSG_PEEK and taken up to its newline and no
  * further, however it is cut into pieces: what follows is data and stays in
- * the socket until the guest wants it, and so does the newline (unix_read.c). While the gate is shut nobody is
- * accepted; clients wait in the listen backlog without noticing. Those that
- * were accepted before it shut wait like them, whatever they say meanwhile.
+ * the socket until the guest wants it, and so does the newline (unix_read.c).
+ * While the gate is shut nobody is accepted; clients wait in the listen backlog
+ * without noticing. Those that were accepted before it shut wait like them,
+ * whatever they say meanwhile.
  *
  * When descriptors are short, clients stay in the backlog as well: accepting
  * rests until there are some.
